@@ -4,7 +4,7 @@
  * Operations only enqueue; the results and any failure are visible after backend_wait. The CPU backends compute at
  * once and wait does nothing. One Backend belongs to one thread at a time; two backends are independent.
  *
- * Backends: "ref" (plain C, one thread, float32 arithmetic on dequantised weights; the truth), "cpu" (thread pool, AVX2 or
+ * Backends: "ref" (plain C, one thread, sums in double over dequantised weights; the truth), "cpu" (thread pool, AVX2 or
  * AVX-512 chosen at run time, portable C otherwise).
  *
  * Determinism: the result of one row (one token) never depends on how many rows travel with it, nor on the number

@@ -1,0 +1,67 @@
+#include "kernels/ref/ref_internal.h"
+
+#include <math.h>
+
+void ref_rope(Backend *backend, float *x, const int32_t *positions, int n, int heads, int head_dim, int n_rot,
+              RopeKind kind, float base, const float *factors) {
+    (void)backend;
+    int pairs = n_rot / 2;
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < pairs; j++) {
+            double angle = positions[i] * pow(base, -2.0 * j / n_rot) / (factors ? factors[j] : 1);
+            double cosine = cos(angle), sine = sin(angle);
+            int first = kind == ROPE_NORM ? 2 * j : j, second = kind == ROPE_NORM ? 2 * j + 1 : j + pairs;
+            for (int h = 0; h < heads; h++) {
+                float *head = x + ((int64_t)i * heads + h) * head_dim;
+                double a = head[first], b = head[second];
+                head[first] = (float)(a * cosine - b * sine);
+                head[second] = (float)(a * sine + b * cosine);
+            }
+        }
+    }
+}
+
+void ref_kv_write(Backend *backend, KvRows kv, const float *x, const int32_t *positions, int n) {
+    (void)backend;
+    for (int i = 0; i < n; i++)
+        for (int64_t c = 0; c < kv.row_values; c++)
+            kv.rows[positions[i] * kv.row_values + c] = half_from_float(x[i * kv.row_values + c]);
+}
+
+/* One query head: softmax(q . k * scale) * v over keys 0..last; scores holds last + 1 values. */
+static void attend_head(float *out, const float *q, const uint16_t *keys, const uint16_t *values,
+                        int64_t row_values, int last, int head_dim, float scale, double *scores) {
+    double largest = -INFINITY;
+    for (int p = 0; p <= last; p++) {
+        double dot = 0;
+        for (int c = 0; c < head_dim; c++)
+            dot += (double)q[c] * half_to_float(keys[p * row_values + c]);
+        scores[p] = dot * scale;
+        largest = fmax(largest, scores[p]);
+    }
+    double total = 0;
+    for (int p = 0; p <= last; p++)
+        total += scores[p] = exp(scores[p] - largest);
+    for (int c = 0; c < head_dim; c++) {
+        double sum = 0;
+        for (int p = 0; p <= last; p++)
+            sum += scores[p] * half_to_float(values[p * row_values + c]);
+        out[c] = (float)(sum / total);
+    }
+}
+
+void ref_attend(Backend *backend, float *out, const float *q, KvRows keys, KvRows values,
+                const int32_t *positions, int n, int heads, int kv_heads, int head_dim, float scale) {
+    RefBackend *ref = (RefBackend *)backend;
+    int group = heads / kv_heads;
+    for (int i = 0; i < n; i++) {
+        double *scores = scratch_reserve(backend, &ref->scratch, ((size_t)positions[i] + 1) * sizeof *scores);
+        if (!scores)
+            return;
+        for (int h = 0; h < heads; h++) {
+            int64_t at = ((int64_t)i * heads + h) * head_dim, kv_at = (int64_t)(h / group) * head_dim;
+            attend_head(out + at, q + at, keys.rows + kv_at, values.rows + kv_at, keys.row_values,
+                        positions[i], head_dim, scale, scores);
+        }
+    }
+}
