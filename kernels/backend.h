@@ -67,10 +67,12 @@ typedef struct MatMul {
     bool accumulate; /* out += instead of out = (residual add) */
 } MatMul;
 
-/* The keys or values of one layer of one sequence: half precision rows [capacity, kv_heads * head_dim]. */
+/* The keys or values of one layer of one sequence: rows [capacity, kv_heads * head_dim], in half precision, or in float32
+ * when rows_f32 is set (models whose weights are all float32, so that nothing is rounded on the way). */
 typedef struct KvRows {
     uint16_t *rows; /* position p at rows + p * row_values */
     int64_t row_values;
+    float *rows_f32; /* not NULL: the rows are here and `rows` is not used */
 } KvRows;
 
 typedef struct Ops {

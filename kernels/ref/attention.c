@@ -23,19 +23,31 @@ void ref_rope(Backend *backend, float *x, const int32_t *positions, int n, int h
 
 void ref_kv_write(Backend *backend, KvRows kv, const float *x, const int32_t *positions, int n) {
     (void)backend;
-    for (int i = 0; i < n; i++)
-        for (int64_t c = 0; c < kv.row_values; c++)
-            kv.rows[positions[i] * kv.row_values + c] = half_from_float(x[i * kv.row_values + c]);
+    for (int i = 0; i < n; i++) {
+        for (int64_t c = 0; c < kv.row_values; c++) {
+            int64_t at = positions[i] * kv.row_values + c;
+            if (kv.rows_f32)
+                kv.rows_f32[at] = x[i * kv.row_values + c];
+            else
+                kv.rows[at] = half_from_float(x[i * kv.row_values + c]);
+        }
+    }
 }
 
-/* One query head: softmax(q . k * scale) * v over keys 0..last; scores holds last + 1 values. */
-static void attend_head(float *out, const float *q, const uint16_t *keys, const uint16_t *values,
-                        int64_t row_values, int last, int head_dim, float scale, double *scores) {
+static double kv_value(KvRows kv, int position, int64_t column) {
+    int64_t at = position * kv.row_values + column;
+    return kv.rows_f32 ? (double)kv.rows_f32[at] : (double)half_to_float(kv.rows[at]);
+}
+
+/* One query head against the key head that starts at column `first`: softmax(q . k * scale) * v over
+ * positions 0..last; scores holds last + 1 values. */
+static void attend_head(float *out, const float *q, KvRows keys, KvRows values, int64_t first, int last,
+                        int head_dim, float scale, double *scores) {
     double largest = -INFINITY;
     for (int p = 0; p <= last; p++) {
         double dot = 0;
         for (int c = 0; c < head_dim; c++)
-            dot += (double)q[c] * half_to_float(keys[p * row_values + c]);
+            dot += (double)q[c] * kv_value(keys, p, first + c);
         scores[p] = dot * scale;
         largest = fmax(largest, scores[p]);
     }
@@ -45,7 +57,7 @@ static void attend_head(float *out, const float *q, const uint16_t *keys, const 
     for (int c = 0; c < head_dim; c++) {
         double sum = 0;
         for (int p = 0; p <= last; p++)
-            sum += scores[p] * half_to_float(values[p * row_values + c]);
+            sum += scores[p] * kv_value(values, p, first + c);
         out[c] = (float)(sum / total);
     }
 }
@@ -60,8 +72,7 @@ void ref_attend(Backend *backend, float *out, const float *q, KvRows keys, KvRow
             return;
         for (int h = 0; h < heads; h++) {
             int64_t at = ((int64_t)i * heads + h) * head_dim, kv_at = (int64_t)(h / group) * head_dim;
-            attend_head(out + at, q + at, keys.rows + kv_at, values.rows + kv_at, keys.row_values,
-                        positions[i], head_dim, scale, scores);
+            attend_head(out + at, q + at, keys, values, kv_at, positions[i], head_dim, scale, scores);
         }
     }
 }
