@@ -1,0 +1,5 @@
+#include "tests/runner.h"
+
+extern const TestSuite WORKSPACE_SYNTAX_SUITE;
+const TestSuite *const TEST_SUITES[] = {&WORKSPACE_SYNTAX_SUITE};
+const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
