@@ -205,6 +205,15 @@ static bool is_extern(const SyntaxTree *tree, TSNode node) {
     return !ts_node_is_null(first) && str_eq(node_text(tree, first), S("extern"));
 }
 
+/* typedef struct A A: the struct's own definition is elsewhere. */
+static bool is_forward_typedef(const SyntaxTree *tree, TSNode node, Str name) {
+    TSNode type = child_of_field(node, "type");
+    if (ts_node_is_null(type) || !ts_node_is_null(child_of_field(type, "body")))
+        return false;
+    TSNode tag = child_of_field(type, "name");
+    return !ts_node_is_null(tag) && str_eq(node_text(tree, tag), name);
+}
+
 static void add_symbol(SymbolSink *sink, const SyntaxFrame *frame, TSNode name_node) {
     const SyntaxRule *rule = frame->rule;
     bool is_function;
@@ -226,6 +235,8 @@ static void add_symbol(SymbolSink *sink, const SyntaxFrame *frame, TSNode name_n
             symbol.kind = SYMBOL_FUNCTION;
         symbol.is_declaration = is_function || is_extern(sink->tree, frame->node);
     }
+    if (strcmp(rule->type, "type_definition") == 0)
+        symbol.is_declaration = is_forward_typedef(sink->tree, frame->node, text);
     if (rule->flags & RULE_MANY)
         symbol.first_line = symbol.last_line = ts_node_start_point(name).row;
     if (rule->flags & RULE_BY_VALUE && has_function_value(frame->node))
