@@ -7,9 +7,10 @@
  *   ... turn_answer(s, id, &decision) for each TURN_QUESTION; turn_cancel(s) at any time ...
  *   turn_wait(s);  session_close(s);  planner_close(p);
  *
- * One turn per session at a time; sessions are independent. turn_answer, turn_cancel may be called from any thread, also from
- * inside the sink. The sink is called on the turn's thread, never two at once for one session, and always ends with one
- * TURN_DONE, also after a cancel or a failure. What an event points to is valid only during the call.
+ * One turn per session at a time; sessions are independent. turn_answer, turn_cancel may be called from any
+ * thread, also from inside the sink. The sink is called on the turn's thread, never two at once for one
+ * session, and always ends with one TURN_DONE, also after a cancel or a failure. What an event points to is
+ * valid only during the call.
  */
 #ifndef MUX_PLANNER_PLANNER_H
 #define MUX_PLANNER_PLANNER_H
@@ -30,7 +31,7 @@ typedef enum ReviewMode {
 
 typedef struct PlannerConfig {
     size_t prompt_tokens_max; /* upper bound of a prompt; 0 = three quarters of the model's context */
-    uint64_t seed;            /* for the sampled retries; results are a function of seed, model, tree and request */
+    uint64_t seed; /* for the sampled retries; results are a function of seed, model, tree and request */
 } PlannerConfig;
 
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err);
@@ -41,9 +42,9 @@ typedef struct SessionConfig {
     Str cwd;                /* absolute */
     const Str *extra_roots; /* absolute */
     size_t extra_root_count;
-    Str model;              /* empty = the engine's default */
+    Str model; /* empty = the engine's default */
     ReviewMode review;
-    bool has_client_files;  /* io belongs to an editor: its write method is used, its answers are awaited */
+    bool has_client_files; /* io belongs to an editor: its write method is used, its answers are awaited */
 } SessionConfig;
 
 /* Does not load the model. Takes io by value; its ctx must outlive the session. */
@@ -58,8 +59,8 @@ bool session_is_busy(Session *session);
 /* ---- what a user asks ---- */
 
 typedef struct Attachment {
-    Str uri;              /* file:// URI or path; may carry a fragment #L10:20 */
-    Str text;             /* embedded text; empty = read the file */
+    Str uri;  /* file:// URI or path; may carry a fragment #L10:20 */
+    Str text; /* embedded text; empty = read the file */
     bool has_text;
 } Attachment;
 
@@ -105,14 +106,14 @@ typedef struct ToolDiff {
 } ToolDiff;
 
 typedef struct ToolEvent {
-    Str id;         /* unique in the session */
-    bool is_first;  /* first event of this call: all fields are set */
+    Str id;        /* unique in the session */
+    bool is_first; /* first event of this call: all fields are set */
     Str title;
     ToolKind kind;
     ToolStatus status;
     const ToolLocation *locations;
     size_t location_count;
-    Str text;       /* content to show: an excerpt, a result, a rationale; may be empty */
+    Str text; /* content to show: an excerpt, a result, a rationale; may be empty */
     const ToolDiff *diffs;
     size_t diff_count;
 } ToolEvent;
@@ -147,13 +148,13 @@ typedef enum TurnStop { TURN_STOP_END, TURN_STOP_MAX_TOKENS, TURN_STOP_CANCELLED
 
 typedef struct TurnDone {
     TurnStop stop;
-    Err error;             /* set when stop is TURN_STOP_FAILED */
+    Err error; /* set when stop is TURN_STOP_FAILED */
     TurnUsage usage;
-    Str unified_diff;      /* what was proposed and kept, all files; empty when nothing */
-    size_t files_changed;  /* in unified_diff */
+    Str unified_diff;     /* what was proposed and kept, all files; empty when nothing */
+    size_t files_changed; /* in unified_diff */
     bool was_applied;
-    Str backup_id;         /* names the undo; empty when nothing was written */
-    const Str *problems;   /* what could not be done, one sentence each */
+    Str backup_id;       /* names the undo; empty when nothing was written */
+    const Str *problems; /* what could not be done, one sentence each */
     size_t problem_count;
 } TurnDone;
 
@@ -187,7 +188,7 @@ typedef struct RankedFile {
     double score;
 } RankedFile;
 /* The files a request would look at, best first, at most `most`. */
-bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out, size_t *count,
-                     Err *err);
+bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out,
+                     size_t *count, Err *err);
 
 #endif

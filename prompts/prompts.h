@@ -1,7 +1,8 @@
-/* Prompts: the words said to models, as text in text out. Pure, thread-safe.
+/* Prompts: the words said to models, text in, text out. Pure, thread-safe.
  *
- * Two styles: "full" (system prompt, repository map, files in fences, search/replace blocks) and "labels" (mux-tiny's own
- * form, see engine/tiny/README.md). The words live in prompts.c as tables; reviewers read them as prose there.
+ * Two styles: "full" (system prompt, files in fences, search/replace blocks) and "labels" (mux-tiny's own
+ * form, see engine/tiny/README.md). The words live in prompts.c as constants; they are reviewed as prose
+ * there.
  */
 #ifndef MUX_PROMPTS_PROMPTS_H
 #define MUX_PROMPTS_PROMPTS_H
@@ -9,19 +10,23 @@
 #include "base/buf.h"
 
 typedef struct PromptFile {
-    Str path;     /* relative, shown to the model */
-    Str text;     /* whole file or excerpt, LF line ends */
-    Str language; /* "python", "c", ... for the fence */
+    Str path;          /* relative, as the model shall write it */
+    Str text;          /* whole file or excerpt, LF line ends */
+    Str language;      /* "python", "c", ... for the fence; may be empty */
+    size_t first_line; /* from 1; 0 = the whole file is shown */
+    size_t last_line;
 } PromptFile;
 
-/* mux-tiny: request line(s), path, labelled lines. excerpt: lines joined by "\n". One user message. */
+/* The complete raw prompt for mux-tiny, ChatML marks included (its vocabulary knows no other form). request:
+ * one line. excerpt: lines joined by "\n" without a final one. Neither may hold "<|". At most the last two
+ * parts of path are shown. */
 void prompt_labels(Str request, Str path, Str excerpt, int first_label, Buf *out);
 
 /* The system prompt of the full style. Constant, so that its KV prefix is shared by all turns. */
 Str prompt_full_system(void);
-/* The user message: facts that change least come first (map, files), the request last. */
-void prompt_full_user(Str map, const PromptFile *files, size_t count, Str request, Buf *out);
-/* A retry: what was wrong with the last reply, quoted, and what to send now. */
+/* The user message: what changes least comes first (file list, files), the request last. */
+void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str request, Buf *out);
+/* A retry in the same conversation: what was wrong with the last reply, and what to send now. */
 void prompt_full_retry(Str problem, Buf *out);
 
 #endif

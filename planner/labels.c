@@ -1,0 +1,335 @@
+/* The labels style, for mux-tiny: one small excerpt per question, its lines labelled; every answer is checked
+ * exactly, line by line, and asked for again in another way until it is right or the ways are used up. Only
+ * text that the model wrote is ever taken. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "planner/line_check.h"
+#include "planner/targets.h"
+
+/* Trained on excerpts of 4-30 lines, labels 1-40, prompt and answer together below 600 tokens. */
+enum { MOST_LINES = 30, MOST_PROMPT_TOKENS = 420, MOST_ANSWER_TOKENS = 420, MOST_LINE_BYTES = 400 };
+
+typedef struct Attempt {
+    LabelMode mode;
+    size_t around;  /* lines of context above and below the target */
+    bool own_words; /* the user's words instead of the canonical ones */
+    float temperature;
+} Attempt;
+
+/* Copying edits: strict decoding first. Edits whose new text is in the request only: free decoding first.
+ * Measured order. */
+static const Attempt COPYING[] = {
+    {LABELS_STRICT, 4, false, 0},    {LABELS_GUIDED, 4, false, 0},    {LABELS_STRICT, 1, false, 0},
+    {LABELS_STRICT, 9, true, 0},     {LABELS_GUIDED, 2, true, 0},     {LABELS_FREE, 3, false, 0},
+    {LABELS_STRICT, 0, false, 0},    {LABELS_GUIDED, 8, false, 0},    {LABELS_FREE, 6, true, 0},
+    {LABELS_STRICT, 2, true, 0},     {LABELS_STRICT, 2, false, 0.7f}, {LABELS_GUIDED, 3, false, 0.7f},
+    {LABELS_STRICT, 1, false, 0.9f},
+};
+static const Attempt WRITING[] = {
+    {LABELS_FREE, 6, false, 0},      {LABELS_STRICT, 6, false, 0},  {LABELS_FREE, 2, false, 0},
+    {LABELS_GUIDED, 3, false, 0},    {LABELS_FREE, 10, true, 0},    {LABELS_FREE, 3, true, 0},
+    {LABELS_STRICT, 1, false, 0},    {LABELS_GUIDED, 1, true, 0},   {LABELS_FREE, 1, false, 0},
+    {LABELS_FREE, 0, false, 0},      {LABELS_FREE, 4, false, 0.7f}, {LABELS_FREE, 2, false, 0.7f},
+    {LABELS_STRICT, 2, false, 0.7f},
+};
+/* Nothing exact to check against: few tries, the user's own words. */
+static const Attempt GUESSING[] = {{LABELS_FREE, 10, true, 0}, {LABELS_GUIDED, 6, true, 0}};
+
+typedef struct AttemptList {
+    const Attempt *items;
+    size_t count;
+} AttemptList;
+
+#define ATTEMPTS(table) ((AttemptList){table, sizeof(table) / sizeof *(table)})
+
+static AttemptList attempts_for(const Request *r) {
+    switch (r->intent) {
+    case INTENT_RENAME:
+    case INTENT_REMOVE: return ATTEMPTS(COPYING);
+    case INTENT_REPLACE: return r->is_calls ? ATTEMPTS(COPYING) : ATTEMPTS(WRITING);
+    case INTENT_OTHER: return ATTEMPTS(GUESSING);
+    default: return ATTEMPTS(WRITING);
+    }
+}
+
+/* ---- one question ---- */
+
+typedef struct Excerpt {
+    size_t first, count; /* lines of the file */
+    Str text;
+} Excerpt;
+
+static bool line_is_usable(const LineText *line) {
+    return !line->is_deleted && line->text.len <= MOST_LINE_BYTES && !str_contains(line->text, S("<|")) &&
+           str_find_char(line->text, '\n', 0) == STR_NONE && !memchr(line->text.ptr, 0, line->text.len);
+}
+
+static bool count_tokens(Turn *turn, Str text, size_t *tokens, Err *err) {
+    return chat_count(turn->chat, text, tokens, err);
+}
+
+/* The target with up to `around` usable lines on both sides, within the model's limits. */
+static bool cut_excerpt(Turn *turn, const FileTargets *t, size_t target, size_t around, Excerpt *out,
+                        Err *err) {
+    if (around > (MOST_LINES - 1) / 2)
+        around = (MOST_LINES - 1) / 2;
+    for (;; around--) {
+        size_t first = target, last = target;
+        while (first > 0 && target - first < around && line_is_usable(&t->lines[first - 1]))
+            first--;
+        while (last + 1 < t->line_count && last - target < around && line_is_usable(&t->lines[last + 1]))
+            last++;
+        Buf text = {0};
+        for (size_t i = first; i <= last; i++) {
+            if (i > first)
+                buf_char(&text, '\n');
+            buf_str(&text, t->lines[i].text);
+        }
+        size_t tokens = 0;
+        bool ok = count_tokens(turn, buf_text(&text), &tokens, err);
+        *out = (Excerpt){first, last - first + 1, buf_copy(&text, &turn->arena)};
+        buf_free(&text);
+        if (!ok)
+            return false;
+        if (tokens + 2 * out->count <= MOST_PROMPT_TOKENS || around == 0)
+            return tokens + 2 * out->count <= MOST_PROMPT_TOKENS
+                       ? true
+                       : err_set(err, ERR_LIMIT, "the line is too long for this model");
+    }
+}
+
+static bool collect_text(void *ctx, Str piece) {
+    edit_feed(ctx, piece);
+    return true;
+}
+
+/* Asks once. False on failures of the engine or a cancel; an unusable answer gives an empty list. */
+static bool ask(Turn *turn, const FileTargets *t, const Excerpt *excerpt, const Attempt *attempt,
+                uint64_t seed, EditList *answer, Err *err) {
+    const Request *r = &turn->request;
+    Str words = attempt->own_words || r->canonical.len == 0 ? r->instruction : r->canonical;
+    Buf prompt = {0};
+    prompt_labels(words, t->file->path.relative, excerpt->text, 1, &prompt);
+    *answer = (EditList){0};
+    bool ok = chat_sync_text(turn->chat, buf_text(&prompt), err);
+    buf_free(&prompt);
+    if (!ok)
+        return false;
+    GrammarSpec grammar = {.form = FORM_LABELS,
+                           .excerpt = excerpt->text,
+                           .request = words,
+                           .label_mode = attempt->mode,
+                           .first_label = 1};
+    Sampling sampling = {.temperature = attempt->temperature, .seed = seed, .max_tokens = MOST_ANSWER_TOKENS};
+    EditParser parser;
+    edit_begin(&parser, EDIT_LABELS, &turn->arena);
+    Usage usage = {0};
+    ok = chat_generate(turn->chat, &sampling, &grammar, (ChatSink){.ctx = &parser, .text = collect_text},
+                       &usage, err);
+    turn_add_usage(turn, &usage);
+    Err malformed = {0};
+    if (ok && !edit_finish(&parser, answer, &malformed))
+        *answer = (EditList){0};
+    return ok;
+}
+
+/* ---- taking an answer ---- */
+
+static Target *target_of_line(FileTargets *t, size_t line) {
+    for (size_t i = 0; i < t->count; i++)
+        if (t->items[i].line == line)
+            return &t->items[i];
+    return NULL;
+}
+
+static Str without_final_newline(Str s) {
+    return str_ends(s, S("\n")) ? str_slice(s, 0, s.len - 1) : s;
+}
+
+static bool is_request_word_kept(const Request *r, const EditList *answer) {
+    for (size_t w = 0; w < r->word_count; w++) {
+        if (!r->words[w].is_quoted)
+            continue;
+        for (size_t i = 0; i < answer->count; i++)
+            if (str_contains(answer->items[i].new_text, r->words[w].text))
+                return true;
+    }
+    return false;
+}
+
+/* A request of no known form: a small change that keeps to what the request quotes, all of it or none. */
+static bool take_guess(Turn *turn, FileTargets *t, const Excerpt *excerpt, const EditList *answer) {
+    if (answer->count == 0 || answer->count > 4 || !is_request_word_kept(&turn->request, answer))
+        return false;
+    for (size_t i = 0; i < answer->count; i++) {
+        const Edit *edit = &answer->items[i];
+        size_t index = (size_t)(edit->label - 1);
+        if (index >= excerpt->count)
+            return false;
+        LineEdit line = {t->lines[excerpt->first + index].text, without_final_newline(edit->new_text),
+                         edit->new_text.len == 0};
+        if (!line_edit_is_right(&turn->request, &line))
+            return false;
+    }
+    for (size_t i = 0; i < answer->count; i++) {
+        LineText *line = &t->lines[excerpt->first + (size_t)(answer->items[i].label - 1)];
+        line->is_deleted = answer->items[i].new_text.len == 0;
+        line->text = str_copy(&turn->arena, without_final_newline(answer->items[i].new_text));
+        line->is_edited = true;
+    }
+    for (size_t i = 0; i < t->count; i++)
+        t->items[i].is_done = true;
+    return true;
+}
+
+/* Takes the lines of the answer that are targets and right; anything else in it is dropped. */
+static void take_answer(Turn *turn, FileTargets *t, const Excerpt *excerpt, const EditList *answer) {
+    if (turn->request.intent == INTENT_OTHER) {
+        take_guess(turn, t, excerpt, answer);
+        return;
+    }
+    for (size_t i = 0; i < answer->count; i++) {
+        const Edit *edit = &answer->items[i];
+        size_t index = (size_t)(edit->label - 1);
+        if (edit->label < 1 || index >= excerpt->count)
+            continue;
+        LineText *line = &t->lines[excerpt->first + index];
+        Target *target = target_of_line(t, excerpt->first + index);
+        LineEdit check = {line->text, without_final_newline(edit->new_text), edit->new_text.len == 0};
+        if (!target || target->is_done || !line_edit_is_right(&turn->request, &check))
+            continue;
+        line->is_deleted = check.is_deleted;
+        line->is_edited = true;
+        line->text = str_copy(&turn->arena, check.new_text);
+        target->is_done = true;
+    }
+}
+
+/* ---- one file ---- */
+
+static bool work_target(Turn *turn, FileTargets *t, Target *target, Err *err) {
+    AttemptList attempts = attempts_for(&turn->request);
+    for (size_t i = 0; i < attempts.count && !target->is_done; i++) {
+        if (turn_is_cancelled(turn))
+            return err_set(err, ERR_CANCELLED, "cancelled");
+        Excerpt excerpt;
+        EditList answer;
+        Err why = {0};
+        if (!line_is_usable(&t->lines[target->line]) ||
+            !cut_excerpt(turn, t, target->line, attempts.items[i].around, &excerpt, &why)) {
+            turn_problem(turn, str_printf(&turn->arena,
+                                          "%.*s:%zu is too long or holds signs this small model cannot read",
+                                          STR_ARG(t->file->path.relative), target->line + 1));
+            return true;
+        }
+        uint64_t seed = turn->session->planner->config.seed + i + 1;
+        if (!ask(turn, t, &excerpt, &attempts.items[i], seed, &answer, err))
+            return false;
+        take_answer(turn, t, &excerpt, &answer);
+    }
+    if (!target->is_done)
+        turn_problem(turn, str_printf(&turn->arena,
+                                      "%.*s:%zu: the model found no edit that passes the checks (%.*s)",
+                                      STR_ARG(t->file->path.relative), target->line + 1,
+                                      STR_ARG(str_slice(str_trim(t->lines[target->line].text), 0, 80))));
+    return true;
+}
+
+static bool work_file(Turn *turn, FileTargets *t, Err *err) {
+    for (size_t i = t->count; i-- > 0;) /* from the end, so that lines above keep their numbers */
+        if (!t->items[i].is_done && !work_target(turn, t, &t->items[i], err))
+            return false;
+    t->file->new_text = targets_join(t, &turn->arena);
+    SyntaxErrors worse;
+    if (syntax_is_worse(t->file->language, t->file->seen.text, t->file->new_text, &turn->arena, &worse))
+        turn_problem(turn, str_printf(&turn->arena, "%.*s would no longer parse at line %zu (%.*s)",
+                                      STR_ARG(t->file->path.relative), worse.first_line + 1,
+                                      STR_ARG(str_slice(str_trim(worse.first_text), 0, 80))));
+    size_t done = 0;
+    for (size_t i = 0; i < t->count; i++)
+        done += t->items[i].is_done;
+    t->file->rationale = str_printf(&turn->arena, "%zu of %zu place%s changed for: %.*s", done, t->count,
+                                    t->count == 1 ? "" : "s", STR_ARG(turn->request.instruction));
+    turn_thought(turn, str_printf(&turn->arena, "%.*s: %zu of %zu places done.\n",
+                                  STR_ARG(t->file->path.relative), done, t->count));
+    return true;
+}
+
+/* ---- the whole ---- */
+
+/* The old name must be gone from the code, and the new one must not have meant something before. */
+static void check_rename(Turn *turn, const FileTargets *files, size_t count) {
+    const Request *r = &turn->request;
+    for (size_t f = 0; f < count; f++) {
+        const FileWork *file = files[f].file;
+        OccurrenceList left = {0};
+        if (syntax_occurrences(file->language, file->new_text, r->from, &turn->arena, &left, NULL) &&
+            left.count)
+            turn_problem(turn,
+                         str_printf(&turn->arena, "%.*s:%zu still uses %.*s", STR_ARG(file->path.relative),
+                                    left.items[0].line + 1, STR_ARG(r->from)));
+        SymbolList symbols = {0};
+        if (!syntax_symbols(file->language, file->seen.text, &turn->arena, &symbols, NULL))
+            continue;
+        for (size_t s = 0; s < symbols.count; s++)
+            if (str_eq(symbols.items[s].name, r->to))
+                turn_problem(turn,
+                             str_printf(&turn->arena, "%.*s:%zu already defines %.*s; choose another name",
+                                        STR_ARG(file->path.relative), symbols.items[s].first_line + 1,
+                                        STR_ARG(r->to)));
+    }
+}
+
+/* Callers that would break: a new parameter without a default value. */
+static bool check_param(Turn *turn, const FileTargets *files, size_t count, Err *err) {
+    const Request *r = &turn->request;
+    if (str_contains(r->to, S("=")))
+        return true;
+    Query query = {.pattern = r->target, .is_fixed = true, .whole_word = true};
+    Hits hits;
+    if (!ws_find(turn->ws, &query, &turn->arena, &hits, err))
+        return false;
+    for (size_t i = 0; i < hits.count; i++) {
+        const Hit *hit = &hits.items[i];
+        size_t end = hit->column + hit->length;
+        bool is_call = end < hit->text.len && hit->text.ptr[end] == '(', is_target = false;
+        Language language = language_of(hit->path);
+        for (size_t f = 0; f < count; f++)
+            for (size_t k = 0; k < files[f].count; k++)
+                is_target |= str_eq(files[f].file->path.relative, hit->path) &&
+                             files[f].items[k].line + 1 >= hit->line &&
+                             files[f].items[k].line + 1 <= hit->line + 12 &&
+                             (files[f].items[k].line + 1 == hit->line || !brackets_match(S(""), hit->text));
+        bool tolerant =
+            language == LANGUAGE_JAVASCRIPT || language == LANGUAGE_TYPESCRIPT || language == LANGUAGE_TSX;
+        if (is_call && !is_target && language != LANGUAGE_NONE && !tolerant)
+            turn_problem(
+                turn,
+                str_printf(
+                    &turn->arena,
+                    "%.*s:%zu calls %.*s without the new parameter and would break; give it a default value",
+                    STR_ARG(hit->path), hit->line, STR_ARG(r->target)));
+    }
+    return true;
+}
+
+bool labels_run(Turn *turn, Err *err) {
+    turn->must_be_whole = true;
+    FileTargets *files = NULL;
+    size_t count = 0;
+    if (!targets_find(turn, &files, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!work_file(turn, &files[i], err))
+            return false;
+    if (turn->request.intent == INTENT_RENAME)
+        check_rename(turn, files, count);
+    if (turn->request.intent == INTENT_PARAM && !check_param(turn, files, count, err))
+        return false;
+    if (turn->request.intent == INTENT_OTHER && turn->problem_count)
+        turn_problem(turn, S("mux-tiny only makes simple edits (rename, change a value, replace, remove, add "
+                             "a parameter); configure a larger model "
+                             "with --model FILE.gguf for this request"));
+    return true;
+}

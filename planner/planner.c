@@ -1,0 +1,201 @@
+#include <stdlib.h>
+
+#include "planner/planner_internal.h"
+
+Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
+    Planner *planner = calloc(1, sizeof *planner);
+    if (!planner) {
+        err_set(err, ERR_NO_MEMORY, "not enough memory to start");
+        return NULL;
+    }
+    planner->config = *config;
+    planner->engine = engine;
+    return planner;
+}
+
+void planner_close(Planner *planner) {
+    free(planner);
+}
+
+Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
+    WorkspaceConfig check = {.root = config->cwd, .read_only = true};
+    Workspace *ws = ws_open(&check, io, err); /* says early when the folder cannot be used */
+    if (!ws)
+        return NULL;
+    ws_close(ws);
+    Session *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(err, ERR_NO_MEMORY, "not enough memory for a session");
+        return NULL;
+    }
+    s->planner = planner;
+    s->id = str_copy(&s->arena, config->id);
+    s->cwd = str_copy(&s->arena, config->cwd);
+    s->model = str_copy(&s->arena, config->model);
+    s->extra_roots = ARENA_ARRAY(&s->arena, Str, config->extra_root_count);
+    for (size_t i = 0; i < config->extra_root_count; i++)
+        s->extra_roots[i] = str_copy(&s->arena, config->extra_roots[i]);
+    s->extra_root_count = config->extra_root_count;
+    s->io = io;
+    s->has_client_files = config->has_client_files;
+    s->review = config->review;
+    s->next_question = 1;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    return s;
+}
+
+static void join_thread(Session *s) {
+    pthread_mutex_lock(&s->lock);
+    bool has_thread = s->has_thread;
+    s->has_thread = false;
+    pthread_mutex_unlock(&s->lock);
+    if (has_thread)
+        pthread_join(s->thread, NULL);
+}
+
+void session_close(Session *s) {
+    if (!s)
+        return;
+    turn_cancel(s);
+    turn_wait(s);
+    join_thread(s);
+    chat_close(s->chat);
+    free(s->answer_keep);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    arena_free(&s->arena);
+    free(s);
+}
+
+Str session_id(const Session *s) {
+    return s->id;
+}
+
+void session_set_review(Session *s, ReviewMode review) {
+    pthread_mutex_lock(&s->lock);
+    s->review = review;
+    s->allows_all = s->rejects_all = false;
+    pthread_mutex_unlock(&s->lock);
+}
+
+ReviewMode session_review(const Session *session) {
+    Session *s = (Session *)session; /* the lock is not part of what the caller sees */
+    pthread_mutex_lock(&s->lock);
+    ReviewMode review = s->review;
+    pthread_mutex_unlock(&s->lock);
+    return review;
+}
+
+void session_set_model(Session *s, Str model) {
+    pthread_mutex_lock(&s->lock);
+    s->model = str_copy(&s->arena, model);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool session_is_busy(Session *s) {
+    pthread_mutex_lock(&s->lock);
+    bool busy = s->is_busy;
+    pthread_mutex_unlock(&s->lock);
+    return busy;
+}
+
+static void copy_ask(Turn *turn, const Ask *ask) {
+    turn->prompt = str_copy(&turn->arena, ask->text);
+    turn->attachments = ARENA_ARRAY(&turn->arena, Attachment, ask->attachment_count);
+    turn->attachment_count = ask->attachment_count;
+    for (size_t i = 0; i < ask->attachment_count; i++)
+        turn->attachments[i] = (Attachment){.uri = str_copy(&turn->arena, ask->attachments[i].uri),
+                                            .text = str_copy(&turn->arena, ask->attachments[i].text),
+                                            .has_text = ask->attachments[i].has_text};
+}
+
+bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
+    pthread_mutex_lock(&s->lock);
+    bool busy = s->is_busy;
+    s->is_busy = true;
+    pthread_mutex_unlock(&s->lock);
+    if (busy)
+        return err_set(err, ERR_CONFLICT,
+                       "this session is still working on the last prompt; cancel it or wait for its end");
+    join_thread(s);
+    Turn *turn = calloc(1, sizeof *turn);
+    if (turn) {
+        turn->session = s;
+        turn->sink = sink;
+        copy_ask(turn, ask);
+        atomic_store(&s->cancelled, false);
+        pthread_mutex_lock(&s->lock);
+        s->has_thread = pthread_create(&s->thread, NULL, turn_main, turn) == 0;
+        bool started = s->has_thread;
+        pthread_mutex_unlock(&s->lock);
+        if (started)
+            return true;
+        arena_free(&turn->arena);
+        free(turn);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->is_busy = false;
+    pthread_mutex_unlock(&s->lock);
+    return err_set(err, ERR_NO_MEMORY, "cannot start a thread for the turn; close other programs and retry");
+}
+
+bool turn_answer(Session *s, uint64_t question, const Decision *decision) {
+    pthread_mutex_lock(&s->lock);
+    bool open = question != 0 && s->open_question == question && !s->is_answered;
+    if (open) {
+        s->answer = *decision;
+        free(s->answer_keep);
+        s->answer_keep = NULL;
+        if (decision->keep_hunks) {
+            s->answer_keep = calloc(decision->keep_count ? decision->keep_count : 1, sizeof(bool));
+            for (size_t i = 0; s->answer_keep && i < decision->keep_count; i++)
+                s->answer_keep[i] = decision->keep_hunks[i];
+        }
+        s->answer.keep_hunks = s->answer_keep;
+        s->is_answered = true;
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return open;
+}
+
+void turn_cancel(Session *s) {
+    pthread_mutex_lock(&s->lock);
+    if (s->is_busy) {
+        atomic_store(&s->cancelled, true);
+        Chat *chat = atomic_load(&s->running_chat);
+        if (chat)
+            chat_cancel(chat);
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void turn_wait(Session *s) {
+    pthread_mutex_lock(&s->lock);
+    while (s->is_busy)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out,
+                     size_t *count, Err *err) {
+    (void)planner;
+    WorkspaceConfig config = {.root = cwd, .read_only = true};
+    Workspace *ws = ws_open(&config, file_io_disk(), err);
+    if (!ws)
+        return false;
+    FileList listing;
+    Ranking ranking = {0};
+    bool ok = ws_list(ws, arena, &listing, err);
+    if (ok) {
+        Request read;
+        request_read(str_copy(arena, request), listing.paths, listing.count, arena, &read);
+        ok = context_rank(ws, &read, &listing, most, NULL, arena, &ranking, err);
+    }
+    ws_close(ws);
+    *out = ranking.items;
+    *count = ranking.count;
+    return ok;
+}

@@ -1,0 +1,126 @@
+/* Inside the planner: the session, the turn in flight, and what its steps hand to each other. */
+#ifndef MUX_PLANNER_INTERNAL_H
+#define MUX_PLANNER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "diff/diff.h"
+#include "planner/planner.h"
+#include "planner/request.h"
+#include "prompts/prompts.h"
+#include "workspace/syntax.h"
+#include "workspace/workspace.h"
+
+struct Planner {
+    PlannerConfig config;
+    Engine *engine;
+};
+
+struct Session {
+    Planner *planner;
+    Arena arena; /* session lifetime */
+    Str id, cwd, model;
+    Str *extra_roots;
+    size_t extra_root_count;
+    FileIo io;
+    bool has_client_files;
+    Chat *chat; /* opened at the first turn, kept for its KV; reopened when the model changes */
+    Str chat_model;
+    Message *history; /* full style: what was said so far, oldest first */
+    size_t history_count, history_capacity;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    ReviewMode review;
+    bool is_busy, has_thread;
+    pthread_t thread;
+    uint64_t open_question, next_question;
+    bool is_answered;
+    Decision answer;
+    bool *answer_keep;
+    bool allows_all, rejects_all; /* "always" answers */
+
+    atomic_bool cancelled;
+    _Atomic(Chat *) running_chat; /* what turn_cancel stops */
+    uint64_t next_tool;
+};
+
+/* One file the turn works on: as seen, and as it shall become. */
+typedef struct FileWork {
+    Path path;
+    FileText seen;
+    Language language;
+    bool is_new;
+    Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
+    Str tool_id;  /* its edit tool call; empty until proposed */
+    Hunks hunks;
+    Str unified;
+    Str rationale;
+    bool is_accepted;
+} FileWork;
+
+typedef struct Turn {
+    Session *session;
+    Arena arena; /* turn lifetime */
+    Str prompt;  /* the request's text, copied */
+    Attachment *attachments;
+    size_t attachment_count;
+    TurnSink sink;
+    Workspace *ws;
+    Chat *chat;
+    Request request;
+    FileList listing;
+    FileWork **files;
+    size_t file_count, file_capacity;
+    Str *problems;
+    size_t problem_count, problem_capacity;
+    PlanEntry plan[5];
+    TurnUsage usage;
+    Str reply;           /* full style: the model's prose of the last reply */
+    bool has_hit_length; /* a reply was cut at the token limit */
+    bool
+        must_be_whole; /* any problem means that nothing is applied (a rename half done is worse than none) */
+    bool was_applied;
+    Str backup_id;
+    size_t kept_files;
+    Str unified;
+} Turn;
+
+/* turn.c */
+void *turn_main(void *turn);
+bool turn_is_cancelled(const Turn *turn);
+void turn_text(Turn *turn, Str text);
+void turn_thought(Turn *turn, Str text);
+void turn_tool(Turn *turn, const ToolEvent *tool);
+Str turn_tool_id(Turn *turn);
+void turn_problem(Turn *turn, Str sentence);
+void turn_add_usage(Turn *turn, const Usage *usage);
+/* The work entry of a file, read through the workspace on first use; NULL + sentence when it cannot be read.
+ */
+FileWork *turn_file(Turn *turn, Str given_path, Err *err);
+FileWork *turn_new_file(Turn *turn, Str given_path, Err *err);
+
+bool file_is_changed(const FileWork *file);
+
+/* context.c: which files matter for a request */
+typedef struct Ranking {
+    RankedFile *items;
+    size_t count;
+} Ranking;
+bool context_rank(Workspace *ws, const Request *request, const FileList *listing, size_t most,
+                  const atomic_bool *cancelled, Arena *arena, Ranking *out, Err *err);
+
+/* labels.c and blocks.c: the two prompt styles; they leave new texts in turn->files and problems in
+ * turn->problems */
+bool labels_run(Turn *turn, Err *err);
+bool blocks_run(Turn *turn, Err *err);
+
+/* review.c: diff, ask, keep hunks; sets is_accepted of every changed file */
+bool review_run(Turn *turn, Err *err);
+bool review_apply(Turn *turn, Err *err);
+
+/* report.c: the closing sentences */
+void report_turn(Turn *turn);
+
+#endif

@@ -1,0 +1,279 @@
+/* The story of a prompt: understand, gather, ask the model, review, apply, report. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "planner/planner_internal.h"
+
+enum { PLAN_GATHER, PLAN_WRITE, PLAN_REVIEW, PLAN_APPLY, PLAN_STEPS };
+
+/* ---- telling ---- */
+
+static void emit(Turn *turn, TurnEvent event) {
+    turn->sink.event(turn->sink.ctx, &event);
+}
+
+bool turn_is_cancelled(const Turn *turn) {
+    return atomic_load(&turn->session->cancelled);
+}
+
+void turn_text(Turn *turn, Str text) {
+    if (text.len)
+        emit(turn, (TurnEvent){.kind = TURN_TEXT, .text = text});
+}
+
+void turn_thought(Turn *turn, Str text) {
+    if (text.len)
+        emit(turn, (TurnEvent){.kind = TURN_THOUGHT, .text = text});
+}
+
+void turn_tool(Turn *turn, const ToolEvent *tool) {
+    emit(turn, (TurnEvent){.kind = TURN_TOOL, .tool = tool});
+}
+
+Str turn_tool_id(Turn *turn) {
+    return str_printf(&turn->arena, "call_%llu", (unsigned long long)turn->session->next_tool++);
+}
+
+void turn_problem(Turn *turn, Str sentence) {
+    for (size_t i = 0; i < turn->problem_count; i++)
+        if (str_eq(turn->problems[i], sentence))
+            return;
+    LIST_PUSH(&turn->arena, turn->problems, turn->problem_count, turn->problem_capacity,
+              str_copy(&turn->arena, sentence));
+}
+
+void turn_add_usage(Turn *turn, const Usage *usage) {
+    turn->usage.prompt_tokens += usage->prompt_tokens;
+    turn->usage.cached_tokens += usage->cached_tokens;
+    turn->usage.output_tokens += usage->output_tokens;
+    turn->usage.context_used = usage->prompt_tokens + usage->output_tokens;
+    turn->usage.context_size = chat_context(turn->chat);
+    turn->usage.prompts++;
+}
+
+/* Steps before `active` are completed, it is under way, the rest pending; PLAN_STEPS completes all. */
+static void show_plan(Turn *turn, int active) {
+    static const Str STEPS[PLAN_STEPS] = {STR_INIT("Find the places"), STR_INIT("Write and check the edits"),
+                                          STR_INIT("Review"), STR_INIT("Apply")};
+    for (int i = 0; i < PLAN_STEPS; i++)
+        turn->plan[i] = (PlanEntry){STEPS[i], i < active    ? PLAN_COMPLETED
+                                              : i == active ? PLAN_ACTIVE
+                                                            : PLAN_PENDING};
+    emit(turn, (TurnEvent){.kind = TURN_PLAN, .plan = turn->plan, .plan_count = PLAN_STEPS});
+}
+
+/* ---- files ---- */
+
+static FileWork *add_file(Turn *turn, Path path) {
+    FileWork *file = ARENA_NEW(&turn->arena, FileWork);
+    file->path = path;
+    file->language = language_of(path.relative);
+    file->tool_id = turn_tool_id(turn);
+    LIST_PUSH(&turn->arena, turn->files, turn->file_count, turn->file_capacity, file);
+    return file;
+}
+
+static FileWork *known_file(Turn *turn, Str absolute) {
+    for (size_t i = 0; i < turn->file_count; i++)
+        if (str_eq(turn->files[i]->path.absolute, absolute))
+            return turn->files[i];
+    return NULL;
+}
+
+FileWork *turn_file(Turn *turn, Str given_path, Err *err) {
+    Path path;
+    if (!ws_path(turn->ws, given_path, &turn->arena, &path, err))
+        return NULL;
+    FileWork *file = known_file(turn, path.absolute);
+    if (file)
+        return file;
+    FileText seen;
+    if (!ws_read(turn->ws, path, &turn->arena, &seen, err))
+        return NULL;
+    file = add_file(turn, path);
+    file->seen = seen;
+    file->new_text = seen.text;
+    return file;
+}
+
+FileWork *turn_new_file(Turn *turn, Str given_path, Err *err) {
+    Path path;
+    if (!ws_path(turn->ws, given_path, &turn->arena, &path, err))
+        return NULL;
+    FileWork *file = known_file(turn, path.absolute);
+    if (file)
+        return file;
+    FileText seen;
+    Err missing = {0};
+    if (ws_read(turn->ws, path, &turn->arena, &seen, &missing)) {
+        err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(path.relative));
+        return NULL;
+    }
+    if (missing.code != ERR_NOT_FOUND) {
+        *err = missing;
+        return NULL;
+    }
+    file = add_file(turn, path);
+    file->is_new = true;
+    file->seen.text = S("");
+    file->new_text = (Str){0};
+    return file;
+}
+
+bool file_is_changed(const FileWork *file) {
+    return file->is_new ? file->new_text.ptr != NULL : !str_eq(file->new_text, file->seen.text);
+}
+
+/* ---- steps ---- */
+
+static bool open_workspace(Turn *turn, Err *err) {
+    Session *s = turn->session;
+    WorkspaceConfig config = {.root = s->cwd,
+                              .extra_roots = s->extra_roots,
+                              .extra_root_count = s->extra_root_count,
+                              .read_only = session_review(s) == REVIEW_PLAN};
+    turn->ws = ws_open(&config, s->io, err);
+    return turn->ws && ws_list(turn->ws, &turn->arena, &turn->listing, err);
+}
+
+static bool open_chat(Turn *turn, Err *err) {
+    Session *s = turn->session;
+    pthread_mutex_lock(&s->lock);
+    Str model = str_copy(&turn->arena, s->model);
+    pthread_mutex_unlock(&s->lock);
+    if (s->chat && !str_eq(model, s->chat_model)) {
+        chat_close(s->chat);
+        s->chat = NULL;
+        s->history_count = 0;
+    }
+    if (!s->chat) {
+        s->chat = chat_open(s->planner->engine, model, err);
+        if (!s->chat)
+            return false;
+        s->chat_model = str_copy(&s->arena, model);
+    }
+    turn->chat = s->chat;
+    chat_clear_cancel(s->chat);
+    atomic_store(&s->running_chat, s->chat);
+    if (turn_is_cancelled(turn)) /* a cancel that came before the chat was known */
+        chat_cancel(s->chat);
+    return true;
+}
+
+static Str attachment_path(Str uri) {
+    size_t fragment = str_find_char(uri, '#', 0);
+    return fragment == STR_NONE ? uri : str_slice(uri, 0, fragment);
+}
+
+/* Attached files count as named in the request. */
+static void add_attachments(Turn *turn) {
+    Request *r = &turn->request;
+    for (size_t i = 0; i < turn->attachment_count; i++) {
+        Path path;
+        Err err = {0};
+        if (!ws_path(turn->ws, attachment_path(turn->attachments[i].uri), &turn->arena, &path, &err)) {
+            turn_thought(turn, str_printf(&turn->arena, "Attachment left out: %s\n", err.text));
+            continue;
+        }
+        bool known = false;
+        for (size_t j = 0; j < r->path_count && !known; j++)
+            known = str_eq(r->paths[j], path.relative);
+        if (known)
+            continue;
+        Str *paths = ARENA_ARRAY(&turn->arena, Str, r->path_count + 1);
+        if (r->path_count)
+            memcpy(paths, r->paths, r->path_count * sizeof *paths);
+        paths[r->path_count++] = path.relative;
+        r->paths = paths;
+    }
+}
+
+static bool gather(Turn *turn, Err *err) {
+    if (!open_workspace(turn, err))
+        return false;
+    request_read(turn->prompt, turn->listing.paths, turn->listing.count, &turn->arena, &turn->request);
+    if (turn->request.text.len == 0)
+        return err_set(err, ERR_INVALID, "the prompt is empty; say what to change");
+    if (turn->listing.count == 0 && turn->attachment_count == 0)
+        turn_thought(turn, S("This folder holds no files yet.\n"));
+    add_attachments(turn);
+    return open_chat(turn, err);
+}
+
+static bool write_edits(Turn *turn, Err *err) {
+    return chat_card(turn->chat)->style == PROMPT_LABELS ? labels_run(turn, err) : blocks_run(turn, err);
+}
+
+static size_t changed_files(const Turn *turn) {
+    size_t n = 0;
+    for (size_t i = 0; i < turn->file_count; i++)
+        n += file_is_changed(turn->files[i]);
+    return n;
+}
+
+static bool check_cancelled(const Turn *turn, Err *err) {
+    return turn_is_cancelled(turn) ? err_set(err, ERR_CANCELLED, "cancelled") : true;
+}
+
+static bool run_steps(Turn *turn, Err *err) {
+    show_plan(turn, PLAN_GATHER);
+    if (!gather(turn, err) || !check_cancelled(turn, err))
+        return false;
+    show_plan(turn, PLAN_WRITE);
+    if (!write_edits(turn, err) || !check_cancelled(turn, err))
+        return false;
+    bool wanted = changed_files(turn) && !(turn->must_be_whole && turn->problem_count);
+    if (!wanted)
+        return true;
+    show_plan(turn, PLAN_REVIEW);
+    if (!review_run(turn, err) || !check_cancelled(turn, err))
+        return false;
+    if (session_review(turn->session) == REVIEW_PLAN || turn->kept_files == 0)
+        return true;
+    show_plan(turn, PLAN_APPLY);
+    if (!review_apply(turn, err))
+        return false;
+    show_plan(turn, PLAN_STEPS);
+    return true;
+}
+
+static void finish(Turn *turn, bool ok, const Err *err) {
+    Session *s = turn->session;
+    atomic_store(&s->running_chat, NULL);
+    TurnDone done = {.stop = TURN_STOP_END,
+                     .usage = turn->usage,
+                     .unified_diff = turn->unified,
+                     .files_changed = turn->kept_files,
+                     .was_applied = turn->was_applied,
+                     .backup_id = turn->backup_id,
+                     .problems = turn->problems,
+                     .problem_count = turn->problem_count};
+    if (turn_is_cancelled(turn) && !turn->was_applied)
+        done.stop = TURN_STOP_CANCELLED;
+    else if (!ok) {
+        done.stop = TURN_STOP_FAILED;
+        done.error = *err;
+    } else if (turn->has_hit_length && turn->kept_files == 0)
+        done.stop = TURN_STOP_MAX_TOKENS;
+    if (turn->usage.prompts)
+        emit(turn, (TurnEvent){.kind = TURN_USAGE, .usage = &turn->usage});
+    emit(turn, (TurnEvent){.kind = TURN_DONE, .done = &done});
+    ws_close(turn->ws);
+    arena_free(&turn->arena);
+    free(turn);
+    pthread_mutex_lock(&s->lock);
+    s->open_question = 0;
+    s->is_busy = false;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void *turn_main(void *argument) {
+    Turn *turn = argument;
+    Err err = {0};
+    bool ok = run_steps(turn, &err);
+    if (ok && !turn_is_cancelled(turn))
+        report_turn(turn);
+    finish(turn, ok, &err);
+    return NULL;
+}
