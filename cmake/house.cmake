@@ -47,6 +47,9 @@ endfunction()
 # mux_fuzz(NAME [libraries...]): tests/fuzz/NAME.c. With MUX_FUZZ it is a libFuzzer program; always also a replay
 # program fuzz-NAME-replay that runs every file of tests/fuzz/corpus/NAME as a plain test.
 function(mux_fuzz name)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}.c)
+    return()
+  endif()
   add_executable(fuzz-${name}-replay ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}.c ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
   target_link_libraries(fuzz-${name}-replay PRIVATE ${ARGN} mux_base)
   set_property(GLOBAL APPEND PROPERTY MUX_FUZZ_REPLAYS ${name})
@@ -55,4 +58,12 @@ function(mux_fuzz name)
     target_link_libraries(fuzz-${name} PRIVATE ${ARGN} mux_base)
     target_link_options(fuzz-${name} PRIVATE -fsanitize=fuzzer,address,undefined)
   endif()
+endfunction()
+
+# mux_bench(NAME [libraries...]): tests/bench/NAME.c as the program bench-NAME, run by ./dev bench. Not part of "all".
+function(mux_bench name)
+  add_executable(bench-${name} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/bench/${name}.c)
+  target_link_libraries(bench-${name} PRIVATE ${ARGN} mux_base)
+  target_compile_definitions(bench-${name} PRIVATE MUX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_property(GLOBAL APPEND PROPERTY MUX_BENCH_PROGRAMS bench-${name})
 endfunction()
