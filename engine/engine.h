@@ -2,14 +2,13 @@
  *
  * Calling sequence:
  *   Engine *e = engine_open(&config, &err);                 // opens no model file yet
- *   Chat *c = chat_open(e, S("mux-tiny"), &err);            // loads the model on first use (weights are shared)
- *   chat_sync(c, messages, n, &err);                        // the full prompt; the shared prefix is kept
- *   chat_generate(c, &sampling, &grammar, sink, &usage, &err);
- *   chat_close(c); engine_close(e);
+ *   Chat *c = chat_open(e, S("mux-tiny"), &err);            // loads the model on first use (weights are
+ * shared) chat_sync(c, messages, n, &err);                        // the full prompt; the shared prefix is
+ * kept chat_generate(c, &sampling, &grammar, sink, &usage, &err); chat_close(c); engine_close(e);
  *
- * An Engine (loaded weights) may be used by many threads; a Chat (one mutable token timeline with its KV) by one thread at a
- * time, except chat_cancel and chat_progress, which any thread may call. One generation runs at a time per engine; others wait
- * their turn in order of arrival, token by token fairness is not promised.
+ * An Engine (loaded weights) may be used by many threads; a Chat (one mutable token timeline with its KV) by
+ * one thread at a time, except chat_cancel, which any thread may call. One generation runs
+ * at a time per engine; others wait their turn in order of arrival, token by token fairness is not promised.
  * Models are named by registry name ("mux-tiny", "echo"), by path to a .gguf file, or "script:PATH".
  */
 #ifndef MUX_ENGINE_ENGINE_H
@@ -25,22 +24,25 @@ typedef struct Chat Chat;
 typedef struct EngineConfig {
     Str default_model; /* name or path; empty = the embedded "mux-tiny" */
     Str models_dir;    /* folder scanned for *.gguf; may be empty */
-    Str tiny_path;     /* the embedded model's file; empty = found beside the program or in its share folder */
-    Str backend;       /* "cpu", "ref"; empty = best */
-    int threads;       /* 0 = processors available */
-    size_t context;    /* most tokens of a Chat; 0 = min(model's own, 8192) */
+    Str tiny_path;  /* the embedded model's file; empty = found beside the program or in its share folder */
+    Str backend;    /* "cpu", "ref"; empty = best */
+    int threads;    /* 0 = processors available */
+    size_t context; /* most tokens of a Chat; 0 = min(model's own, 8192) */
 } EngineConfig;
 
-typedef enum PromptStyle { PROMPT_FULL /* system prompt, map, search/replace blocks */, PROMPT_LABELS /* mux-tiny */ } PromptStyle;
+typedef enum PromptStyle {
+    PROMPT_FULL /* system prompt, map, search/replace blocks */,
+    PROMPT_LABELS /* mux-tiny */
+} PromptStyle;
 
 /* What is known of a model without loading its weights. Borrowed until engine_close. */
 typedef struct ModelCard {
-    Str name;          /* registry name */
-    Str path;          /* file; empty for built-in scripted models */
-    Str driver;        /* "local" or "script" */
-    Str architecture;  /* "qwen2", ... ; empty before it was read */
-    Str type;          /* "Q8_0", ... of most weights */
-    Str chat_format;   /* "chatml", "llama3", "plain" */
+    Str name;         /* registry name */
+    Str path;         /* file; empty for built-in scripted models */
+    Str driver;       /* "local" or "script" */
+    Str architecture; /* "qwen2", ... ; empty before it was read */
+    Str type;         /* "Q8_0", ... of most weights */
+    Str chat_format;  /* "chatml", "llama3", "plain" */
     PromptStyle style;
     size_t parameters, file_bytes, context; /* 0 = unknown; context = the model's own */
     bool is_embedded, is_scripted;
@@ -50,14 +52,15 @@ Engine *engine_open(const EngineConfig *config, Err *err);
 void engine_close(Engine *engine); /* all chats must be closed; NULL is fine */
 /* Registered models: the embedded one, echo, those of models_dir, the default. */
 size_t engine_models(Engine *engine, const ModelCard **out);
-/* Card of a name or path, reading the file's header if needed; NULL + sentence when it cannot serve. Borrowed. */
+/* Card of a name or path, reading the file's header if needed; NULL + sentence when it cannot serve.
+ * Borrowed. */
 const ModelCard *engine_card(Engine *engine, Str model, Err *err);
 
 /* Loads the model if needed (milliseconds when mapped). model empty = the default. */
 Chat *chat_open(Engine *engine, Str model, Err *err);
 void chat_close(Chat *chat); /* NULL is fine */
 const ModelCard *chat_card(const Chat *chat);
-size_t chat_context(const Chat *chat); /* most tokens this chat can hold */
+size_t chat_context(const Chat *chat);             /* most tokens this chat can hold */
 const Tokenizer *chat_tokenizer(const Chat *chat); /* borrowed; NULL for scripted models */
 
 typedef enum Role { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT } Role;
@@ -69,38 +72,41 @@ typedef struct Message {
 /* Tokens that text costs in this model (scripted models: bytes / 4). */
 bool chat_count(Chat *chat, Str text, size_t *tokens, Err *err);
 
-/* Makes the timeline hold exactly the rendered prompt (chat format, with the assistant's turn opened), reusing the longest
- * shared prefix of tokens, prefilling the rest. ERR_LIMIT when it does not fit, ERR_CANCELLED when stopped inside prefill (the
- * prefix prefilled so far is kept). Text of messages never matches control tokens. */
+/* Makes the timeline hold exactly the rendered prompt (chat format, with the assistant's turn opened),
+ * reusing the longest shared prefix of tokens, prefilling the rest. ERR_LIMIT when it does not fit,
+ * ERR_CANCELLED when stopped inside prefill (the prefix prefilled so far is kept). Text of messages never
+ * matches control tokens. */
 bool chat_sync(Chat *chat, const Message *messages, size_t count, Err *err);
 /* The same for raw text (special tokens matched, BOS if the model wants it) and for token ids. */
 bool chat_sync_text(Chat *chat, Str text, Err *err);
 bool chat_sync_tokens(Chat *chat, const int32_t *ids, size_t count, Err *err);
 
 typedef struct Sampling {
-    float temperature; /* 0 = greedy */
-    int top_k;         /* 0 = off */
-    float top_p;       /* 1 or 0 = off */
-    float min_p;       /* 0 = off */
+    float temperature;    /* 0 = greedy */
+    int top_k;            /* 0 = off */
+    float top_p;          /* 1 or 0 = off */
+    float min_p;          /* 0 = off */
     float repeat_penalty; /* 1 or 0 = off; over the last repeat_window tokens (0 = 64) */
     int repeat_window;
     uint64_t seed;
-    size_t max_tokens;      /* 0 = what the context holds */
-    bool ignore_end;        /* end tokens do not stop it (benchmarks, logits) */
+    size_t max_tokens; /* 0 = what the context holds */
+    bool ignore_end;   /* end tokens do not stop it (benchmarks, logits) */
 } Sampling;
 
-/* Receives what is generated, on the calling thread. Any callback may be NULL; returning false stops as if finished. */
+/* Receives what is generated, on the calling thread. Any callback may be NULL; returning false stops as if
+ * finished. */
 typedef struct ChatSink {
     void *ctx;
-    bool (*text)(void *ctx, Str piece);                                 /* whole UTF-8 sequences only */
-    bool (*token)(void *ctx, int32_t id, const float *logits, size_t vocabulary); /* raw logits the token was chosen from */
+    bool (*text)(void *ctx, Str piece); /* whole UTF-8 sequences only */
+    bool (*token)(void *ctx, int32_t id, const float *logits,
+                  size_t vocabulary); /* raw logits the token was chosen from */
 } ChatSink;
 
 typedef enum StopReason { STOP_END, STOP_LENGTH, STOP_SINK, STOP_CANCELLED } StopReason;
 
 typedef struct Usage {
-    size_t prompt_tokens;  /* length of the synced prompt */
-    size_t cached_tokens;  /* of those, found in the KV by the last sync */
+    size_t prompt_tokens; /* length of the synced prompt */
+    size_t cached_tokens; /* of those, found in the KV by the last sync */
     size_t output_tokens;
     size_t forced_tokens;  /* outputs that the grammar left no choice in */
     size_t escaped_blocks; /* see mask_escaped */
@@ -108,15 +114,17 @@ typedef struct Usage {
     StopReason stop;
 } Usage;
 
-/* Continues the timeline. grammar may be NULL. Blocks; false only on failure or cancel (ERR_CANCELLED; the timeline stays
- * valid and *usage is filled). The generated tokens stay in the timeline. */
-bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink, Usage *usage, Err *err);
+/* Continues the timeline. grammar may be NULL. Blocks; false only on failure or cancel (ERR_CANCELLED; the
+ * timeline stays valid and *usage is filled). The generated tokens stay in the timeline. */
+bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink,
+                   Usage *usage, Err *err);
 
 /* Stops a running or the next sync/generate of this chat at the next token or prefill chunk; any thread. */
 void chat_cancel(Chat *chat);
 void chat_clear_cancel(Chat *chat);
 
-/* Logits after the last synced or generated token, vocabulary floats, borrowed until the next call; NULL when scripted or empty. */
+/* Logits after the last synced or generated token, vocabulary floats, borrowed until the next call; NULL when
+ * scripted or empty. */
 const float *chat_logits(Chat *chat, size_t *vocabulary);
 /* Drops the timeline's tokens from `keep` on (KV rewind, free). */
 void chat_rewind(Chat *chat, size_t keep);
@@ -124,7 +132,7 @@ size_t chat_length(const Chat *chat);
 
 typedef struct LoadReport {
     double load_ms;
-    size_t weight_bytes;      /* bytes of weights touched per generated token */
+    size_t weight_bytes; /* bytes of weights touched per generated token */
     size_t kv_bytes_per_token;
     double read_bytes_per_second; /* measured when bench asks; 0 otherwise */
     char device[128];

@@ -1,0 +1,54 @@
+/* Driver: what serves a model behind engine.h. One const record per file in engine/drivers/, found by name in
+ * engine.c.
+ *
+ * A driver has models (shared, opened once per engine) and chats (one timeline each). Engine calls model_open
+ * and model_close under its own lock; a chat's functions by one thread at a time, and sync, generate and
+ * logits of drivers that use the device never two at once in an engine. The cancel flag given to chat_open
+ * may be set by any thread at any time.
+ */
+#ifndef MUX_ENGINE_DRIVER_H
+#define MUX_ENGINE_DRIVER_H
+
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "kernels/backend.h"
+
+typedef enum PromptKind { PROMPT_OF_MESSAGES, PROMPT_OF_TEXT, PROMPT_OF_TOKENS } PromptKind;
+
+typedef struct PromptInput {
+    PromptKind kind;
+    const Message *messages; /* or */
+    const int32_t *ids;
+    size_t count; /* of either */
+    Str text;     /* PROMPT_OF_TEXT */
+} PromptInput;
+
+typedef struct SyncReport {
+    size_t prompt_tokens, cached_tokens;
+    double prompt_ms;
+} SyncReport;
+
+typedef struct Driver {
+    const char *name;
+    bool uses_device; /* backend is NULL otherwise */
+    void *(*model_open)(const ModelCard *card, size_t context, Backend *backend, Err *err);
+    void (*model_close)(void *model);
+    void *(*chat_open)(void *model, const atomic_bool *cancel, Err *err);
+    void (*chat_close)(void *chat);
+    size_t (*context)(const void *chat);
+    const Tokenizer *(*tokenizer)(const void *chat);
+    bool (*count)(const void *chat, Str text, size_t *tokens, Err *err);
+    bool (*sync)(void *chat, const PromptInput *prompt, SyncReport *report, Err *err);
+    /* Fills output_*, forced, escaped and stop of usage; the rest is the engine's. */
+    bool (*generate)(void *chat, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink,
+                     Usage *usage, Err *err);
+    const float *(*logits)(void *chat, size_t *vocabulary);
+    void (*rewind)(void *chat, size_t keep);
+    size_t (*length)(const void *chat);
+    void (*report)(void *chat, LoadReport *out); /* weight and KV bytes */
+} Driver;
+
+extern const Driver DRIVER_LOCAL, DRIVER_SCRIPT;
+
+#endif

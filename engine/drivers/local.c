@@ -1,0 +1,383 @@
+/* The local driver: models from GGUF files, run on a backend in this process. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "base/utf8.h"
+#include "engine/chat_format.h"
+#include "engine/decoder.h"
+#include "engine/driver.h"
+#include "engine/sample.h"
+#include "engine/tokenizer_file.h"
+
+typedef struct LocalModel {
+    Gguf *file;
+    Tokenizer *tokenizer;
+    Vocabulary *vocabulary; /* made when a grammar first asks for it */
+    ChatFacts facts;
+    Weights weights;
+    Decoder decoder;
+    Backend *backend;
+    size_t context; /* most tokens of a chat */
+    size_t sampled; /* ids that may be sampled: those the tokenizer knows */
+} LocalModel;
+
+typedef struct LocalChat {
+    LocalModel *model;
+    const atomic_bool *cancel;
+    Kv kv;
+    TokenList timeline;
+    size_t evaluated; /* of the timeline: keys and values are there */
+    size_t logits_of; /* length of the timeline that the logits follow; 0 = no logits */
+    Mem logits;
+} LocalChat;
+
+/* ---- models ---- */
+
+static void model_close(void *opaque) {
+    LocalModel *model = opaque;
+    if (!model)
+        return;
+    decoder_close(&model->decoder);
+    weights_close(&model->weights);
+    vocabulary_close(model->vocabulary);
+    tokenizer_close(model->tokenizer);
+    gguf_close(model->file);
+    free(model);
+}
+
+static bool load(LocalModel *model, const char *path, size_t context, Err *err) {
+    Shape shape;
+    model->file = gguf_open(path, err);
+    const Arch *arch = model->file ? arch_of(model->file, err) : NULL;
+    if (!arch || !arch->read_shape(model->file, &shape, err))
+        return false;
+    model->facts = chat_facts(model->file);
+    model->context = context && context < shape.context ? context : shape.context;
+    model->tokenizer = tokenizer_of_file(model->file, err);
+    if (!model->tokenizer || !weights_open(&model->weights, model->file, model->backend, err) ||
+        !decoder_open(&model->decoder, arch, &shape, &model->weights, err))
+        return false;
+    model->sampled = tokenizer_count(model->tokenizer);
+    if (model->sampled > (size_t)shape.vocabulary)
+        return err_set(err, ERR_INVALID, "%s lists %zu tokens but has weights for %lld", path, model->sampled,
+                       (long long)shape.vocabulary);
+    return true;
+}
+
+static void *model_open(const ModelCard *card, size_t context, Backend *backend, Err *err) {
+    Arena scratch = {0};
+    LocalModel *model = calloc(1, sizeof *model);
+    bool ok = model || err_set(err, ERR_NO_MEMORY, "out of memory while loading a model");
+    if (model) {
+        model->backend = backend;
+        ok = load(model, str_cstr(&scratch, card->path), context, err);
+    }
+    arena_free(&scratch);
+    if (ok)
+        return model;
+    model_close(model);
+    return NULL;
+}
+
+/* ---- chats ---- */
+
+static void chat_close_local(void *opaque) {
+    LocalChat *chat = opaque;
+    if (!chat)
+        return;
+    kv_close(&chat->kv);
+    backend_free(chat->model->backend, &chat->logits);
+    tokens_free(&chat->timeline);
+    free(chat);
+}
+
+static void *chat_open_local(void *opaque, const atomic_bool *cancel, Err *err) {
+    LocalModel *model = opaque;
+    const Shape *shape = &model->decoder.shape;
+    LocalChat *chat = calloc(1, sizeof *chat);
+    if (!chat) {
+        err_set(err, ERR_NO_MEMORY, "out of memory for a chat");
+        return NULL;
+    }
+    *chat = (LocalChat){.model = model, .cancel = cancel};
+    int64_t row_values = (int64_t)shape->kv_heads * shape->head_width;
+    bool ok = kv_open(&chat->kv, model->backend, shape->layers, row_values, model->weights.is_all_f32,
+                      model->context, err);
+    if (ok && !backend_alloc(model->backend, (size_t)shape->vocabulary * sizeof(float), &chat->logits))
+        ok = err_set(err, ERR_NO_MEMORY, "out of memory for a chat's logits");
+    if (ok)
+        return chat;
+    chat_close_local(chat);
+    return NULL;
+}
+
+static size_t context_local(const void *opaque) {
+    return ((const LocalChat *)opaque)->model->context;
+}
+
+static const Tokenizer *tokenizer_local(const void *opaque) {
+    return ((const LocalChat *)opaque)->model->tokenizer;
+}
+
+static size_t length_local(const void *opaque) {
+    return ((const LocalChat *)opaque)->timeline.count;
+}
+
+static bool count_local(const void *opaque, Str text, size_t *tokens, Err *err) {
+    (void)err;
+    TokenList list = {0};
+    tokenizer_encode(tokenizer_local(opaque), text, TOKENIZE_PLAIN, &list);
+    *tokens = list.count;
+    tokens_free(&list);
+    return true;
+}
+
+static void rewind_local(void *opaque, size_t keep) {
+    LocalChat *chat = opaque;
+    if (keep < chat->timeline.count)
+        chat->timeline.count = keep;
+    if (keep < chat->evaluated)
+        chat->evaluated = keep;
+    if (chat->logits_of > keep)
+        chat->logits_of = 0;
+}
+
+/* Brings keys, values and logits up to the timeline's end. Host backends share our address space, so the
+ * logits are written where they are read. */
+static bool evaluate(LocalChat *chat, Err *err) {
+    size_t count = chat->timeline.count, done;
+    if (count == 0 || chat->logits_of == count)
+        return true;
+    if (chat->evaluated == count)
+        chat->evaluated = count - 1;
+    chat->logits_of = 0;
+    bool ok =
+        decoder_run(&chat->model->decoder, &chat->kv, chat->timeline.ids + chat->evaluated,
+                    count - chat->evaluated, chat->evaluated, chat->cancel, chat->logits.address, &done, err);
+    chat->evaluated += done;
+    if (ok)
+        chat->logits_of = count;
+    return ok;
+}
+
+static const float *logits_local(void *opaque, size_t *vocabulary) {
+    LocalChat *chat = opaque;
+    *vocabulary = (size_t)chat->model->decoder.shape.vocabulary;
+    return chat->timeline.count && evaluate(chat, NULL) ? chat->logits.address : NULL;
+}
+
+static void report_local(void *opaque, LoadReport *out) {
+    LocalChat *chat = opaque;
+    out->weight_bytes = decoder_bytes_per_token(&chat->model->decoder, &chat->model->weights);
+    out->kv_bytes_per_token = kv_bytes_per_token(chat->kv.layers, chat->kv.row_values, chat->kv.is_f32);
+}
+
+/* ---- sync ---- */
+
+static bool check_prompt(const LocalChat *chat, const int32_t *ids, size_t count, Err *err) {
+    if (count == 0)
+        return err_set(err, ERR_INVALID, "the prompt is empty");
+    if (count >= chat->model->context)
+        return err_set(
+            err, ERR_LIMIT,
+            "the prompt takes %zu tokens, but only %zu fit with room for an answer; ask about less text or "
+            "raise the context size",
+            count, chat->model->context - 1);
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= chat->model->decoder.shape.vocabulary)
+            return err_set(err, ERR_INVALID, "token %d does not exist: ids go from 0 to %lld", ids[i],
+                           (long long)chat->model->decoder.shape.vocabulary - 1);
+    return true;
+}
+
+static bool sync_ids(LocalChat *chat, const int32_t *ids, size_t count, SyncReport *report, Err *err) {
+    if (!check_prompt(chat, ids, count, err))
+        return false;
+    size_t shared = 0;
+    while (shared < count && shared < chat->timeline.count && chat->timeline.ids[shared] == ids[shared])
+        shared++;
+    rewind_local(chat, shared);
+    report->prompt_tokens = count;
+    report->cached_tokens = chat->evaluated;
+    if (chat->evaluated == count && chat->logits_of != count)
+        report->cached_tokens = count - 1;
+    for (size_t i = shared; i < count; i++)
+        tokens_push(&chat->timeline, ids[i]);
+    bool ok = evaluate(chat, err);
+    if (!ok)
+        rewind_local(chat, chat->evaluated);
+    return ok;
+}
+
+static bool sync_local(void *opaque, const PromptInput *prompt, SyncReport *report, Err *err) {
+    LocalChat *chat = opaque;
+    TokenList rendered = {0};
+    double start = os_monotonic_ms();
+    if (prompt->kind == PROMPT_OF_MESSAGES)
+        chat_format_render(chat->model->facts, chat->model->tokenizer, prompt->messages, prompt->count,
+                           &rendered);
+    if (prompt->kind == PROMPT_OF_TEXT)
+        tokenizer_encode(chat->model->tokenizer, prompt->text, TOKENIZE_SPECIAL | TOKENIZE_BOS, &rendered);
+    bool is_ids = prompt->kind == PROMPT_OF_TOKENS;
+    bool ok = sync_ids(chat, is_ids ? prompt->ids : rendered.ids, is_ids ? prompt->count : rendered.count,
+                       report, err);
+    report->prompt_ms = os_monotonic_ms() - start;
+    tokens_free(&rendered);
+    return ok;
+}
+
+/* ---- generate ---- */
+
+typedef struct Generation {
+    LocalChat *chat;
+    Sampler sampler;
+    Mask *mask;     /* NULL without a grammar */
+    uint64_t *bits; /* what the mask allows now */
+    bool ignore_end, shows_labels;
+    ChatSink sink;
+    Usage *usage;
+    Buf held; /* shown bytes that end in an incomplete UTF-8 sequence */
+} Generation;
+
+static bool is_cancelled(const LocalChat *chat) {
+    return atomic_load_explicit(chat->cancel, memory_order_relaxed);
+}
+
+static bool open_mask(Generation *g, const GrammarSpec *grammar, Err *err) {
+    LocalModel *model = g->chat->model;
+    if (!grammar || grammar->form == FORM_NONE)
+        return true;
+    if (!model->vocabulary && !(model->vocabulary = vocabulary_open(model->tokenizer, err)))
+        return false;
+    g->mask = mask_open(model->vocabulary, grammar, err);
+    g->bits = g->mask ? calloc((model->sampled + 63) / 64, sizeof *g->bits) : NULL;
+    if (g->mask && !g->bits)
+        return err_set(err, ERR_NO_MEMORY, "out of memory for a grammar");
+    g->shows_labels = grammar->form == FORM_LABELS;
+    return g->mask != NULL;
+}
+
+/* Passes on what is whole; at the end also what never became whole, repaired. */
+static bool show(Generation *g, Str piece, bool is_end) {
+    buf_str(&g->held, piece);
+    size_t whole = is_end ? g->held.len : utf8_complete(buf_text(&g->held));
+    if (!g->sink.text)
+        buf_clear(&g->held);
+    if (whole == 0 || !g->sink.text)
+        return true;
+    Str text = str_slice(buf_text(&g->held), 0, whole);
+    bool goes_on;
+    if (utf8_valid(text)) {
+        goes_on = g->sink.text(g->sink.ctx, text);
+    } else {
+        Buf repaired = {0};
+        utf8_repair(text, &repaired);
+        goes_on = g->sink.text(g->sink.ctx, buf_text(&repaired));
+        buf_free(&repaired);
+    }
+    buf_consume(&g->held, whole);
+    return goes_on;
+}
+
+static Str shown_bytes(const Generation *g, int32_t id) {
+    const Tokenizer *tokenizer = g->chat->model->tokenizer;
+    Str bytes = tokenizer_bytes(tokenizer, id);
+    bool is_label = g->shows_labels && bytes.len && label_length(bytes) == bytes.len;
+    return is_label ? bytes : tokenizer_shown(tokenizer, id);
+}
+
+/* The next token: forced by the grammar, or sampled. -1 = failed, *err says why. */
+static int32_t choose(Generation *g, bool *was_forced, Err *err) {
+    LocalChat *chat = g->chat;
+    int32_t id = -1;
+    *was_forced = g->mask && mask_forced(g->mask, &id);
+    if (*was_forced)
+        return id;
+    if (!evaluate(chat, err))
+        return -1;
+    bool is_masked = g->mask && mask_next(g->mask, g->bits);
+    id = sampler_pick(&g->sampler, chat->logits.address, is_masked ? g->bits : NULL, chat->timeline.ids,
+                      chat->timeline.count);
+    if (id < 0)
+        err_set(err, ERR_INTERNAL, "the model computes no usable numbers (its weights may be damaged)");
+    return id;
+}
+
+/* Runs until something stops it. True with usage->stop set, false with *err set. */
+static bool run(Generation *g, size_t most, Err *err) {
+    LocalChat *chat = g->chat;
+    size_t vocabulary = (size_t)chat->model->decoder.shape.vocabulary;
+    for (;;) {
+        bool was_forced;
+        if (g->usage->output_tokens >= most || chat->timeline.count >= chat->model->context) {
+            g->usage->stop = STOP_LENGTH;
+            return evaluate(chat, err);
+        }
+        if (is_cancelled(chat))
+            return err_set(err, ERR_CANCELLED, "stopped");
+        int32_t id = choose(g, &was_forced, err);
+        if (id < 0)
+            return false;
+        g->usage->output_tokens++;
+        g->usage->forced_tokens += was_forced;
+        bool goes_on = !g->sink.token ||
+                       g->sink.token(g->sink.ctx, id, was_forced ? NULL : chat->logits.address, vocabulary);
+        if (!g->ignore_end && tokenizer_is_end(chat->model->tokenizer, id)) {
+            g->usage->stop = STOP_END;
+            return true;
+        }
+        if (g->mask)
+            mask_accept(g->mask, id);
+        tokens_push(&chat->timeline, id);
+        if (!show(g, shown_bytes(g, id), false) || !goes_on) {
+            g->usage->stop = STOP_SINK;
+            return true;
+        }
+    }
+}
+
+static void finish(Generation *g) {
+    if (g->mask)
+        g->usage->escaped_blocks = mask_escaped(g->mask);
+    mask_close(g->mask);
+    free(g->bits);
+    sampler_close(&g->sampler);
+    buf_free(&g->held);
+}
+
+static bool generate_local(void *opaque, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink,
+                           Usage *usage, Err *err) {
+    LocalChat *chat = opaque;
+    Generation g = {.chat = chat, .ignore_end = sampling->ignore_end, .sink = sink, .usage = usage};
+    if (chat->timeline.count == 0)
+        return err_set(err, ERR_INVALID, "there is no prompt to continue");
+    double start = os_monotonic_ms();
+    bool ok = sampler_open(&g.sampler, sampling, chat->model->sampled, err) && open_mask(&g, grammar, err) &&
+              run(&g, sampling->max_tokens ? sampling->max_tokens : SIZE_MAX, err);
+    if (is_cancelled(chat))
+        usage->stop = STOP_CANCELLED;
+    else if (ok && !show(&g, S(""), true))
+        usage->stop = STOP_SINK;
+    usage->output_ms = os_monotonic_ms() - start;
+    finish(&g);
+    return ok;
+}
+
+const Driver DRIVER_LOCAL = {
+    .name = "local",
+    .uses_device = true,
+    .model_open = model_open,
+    .model_close = model_close,
+    .chat_open = chat_open_local,
+    .chat_close = chat_close_local,
+    .context = context_local,
+    .tokenizer = tokenizer_local,
+    .count = count_local,
+    .sync = sync_local,
+    .generate = generate_local,
+    .logits = logits_local,
+    .rewind = rewind_local,
+    .length = length_local,
+    .report = report_local,
+};

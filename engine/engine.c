@@ -1,0 +1,318 @@
+#include "engine/engine.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "engine/driver.h"
+#include "engine/registry.h"
+
+#define DEFAULT_CONTEXT 8192
+
+static const Driver *const DRIVERS[] = {&DRIVER_LOCAL, &DRIVER_SCRIPT};
+
+/* A model once loaded stays until engine_close: loading is cheap, but a chat that comes back should not pay
+ * it again. */
+typedef struct Loaded {
+    struct Loaded *next;
+    const ModelCard *card;
+    const Driver *driver;
+    void *model;
+} Loaded;
+
+/* One who wants to run on the device; lives on the stack of the waiting thread. */
+typedef struct Waiter {
+    struct Waiter *next;
+} Waiter;
+
+struct Engine {
+    Arena arena;
+    EngineConfig config;
+    pthread_mutex_t lock; /* registry, loaded models, backend */
+    Registry registry;
+    Loaded *loaded;
+    Backend *backend;
+    pthread_mutex_t queue_lock;
+    pthread_cond_t queue_moved;
+    Waiter *queue, **queue_end; /* the first one runs, the others wait in order of arrival */
+};
+
+struct Chat {
+    Engine *engine;
+    const Loaded *loaded;
+    void *state; /* the driver's */
+    atomic_bool cancel;
+    SyncReport last_sync;
+    double load_ms;
+};
+
+/* ---- engine ---- */
+
+Engine *engine_open(const EngineConfig *config, Err *err) {
+    Engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        err_set(err, ERR_NO_MEMORY, "out of memory while opening the engine");
+        return NULL;
+    }
+    engine->config = *config;
+    engine->config.backend = str_copy(&engine->arena, config->backend);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->queue_lock, NULL);
+    pthread_cond_init(&engine->queue_moved, NULL);
+    engine->queue_end = &engine->queue;
+    registry_open(&engine->registry, config);
+    return engine;
+}
+
+void engine_close(Engine *engine) {
+    if (!engine)
+        return;
+    while (engine->loaded) {
+        Loaded *loaded = engine->loaded;
+        engine->loaded = loaded->next;
+        loaded->driver->model_close(loaded->model);
+        free(loaded);
+    }
+    backend_close(engine->backend);
+    registry_close(&engine->registry);
+    pthread_cond_destroy(&engine->queue_moved);
+    pthread_mutex_destroy(&engine->queue_lock);
+    pthread_mutex_destroy(&engine->lock);
+    arena_free(&engine->arena);
+    free(engine);
+}
+
+size_t engine_models(Engine *engine, const ModelCard **out) {
+    pthread_mutex_lock(&engine->lock);
+    size_t count = registry_all(&engine->registry, out);
+    pthread_mutex_unlock(&engine->lock);
+    return count;
+}
+
+const ModelCard *engine_card(Engine *engine, Str model, Err *err) {
+    pthread_mutex_lock(&engine->lock);
+    const ModelCard *card = registry_find(&engine->registry, model, err);
+    pthread_mutex_unlock(&engine->lock);
+    return card;
+}
+
+/* ---- loading, under engine->lock ---- */
+
+static bool open_backend(Engine *engine, Err *err) {
+    if (engine->backend)
+        return true;
+    KernelError failure;
+    BackendConfig config = {
+        .name = engine->config.backend.len ? str_cstr(&engine->arena, engine->config.backend) : NULL,
+        .threads = engine->config.threads};
+    engine->backend = backend_open(&config, &failure);
+    return engine->backend || err_set(err, ERR_UNSUPPORTED, "%s", failure.text);
+}
+
+static const Driver *driver_of(const ModelCard *card) {
+    for (size_t i = 0; i < sizeof DRIVERS / sizeof *DRIVERS; i++)
+        if (str_eq(card->driver, str_of(DRIVERS[i]->name)))
+            return DRIVERS[i];
+    return NULL;
+}
+
+static Loaded *load(Engine *engine, const ModelCard *card, Err *err) {
+    const Driver *driver = driver_of(card);
+    if (driver->uses_device && !open_backend(engine, err))
+        return NULL;
+    Loaded *loaded = calloc(1, sizeof *loaded);
+    if (!loaded) {
+        err_set(err, ERR_NO_MEMORY, "out of memory while loading a model");
+        return NULL;
+    }
+    size_t context = engine->config.context ? engine->config.context : DEFAULT_CONTEXT;
+    *loaded = (Loaded){.next = engine->loaded, .card = card, .driver = driver};
+    loaded->model = driver->model_open(card, context, engine->backend, err);
+    if (!loaded->model) {
+        free(loaded);
+        return NULL;
+    }
+    engine->loaded = loaded;
+    return loaded;
+}
+
+static const Loaded *find_or_load(Engine *engine, Str model, Err *err) {
+    pthread_mutex_lock(&engine->lock);
+    const ModelCard *card = registry_find(&engine->registry, model, err);
+    Loaded *loaded = card ? engine->loaded : NULL;
+    while (loaded && loaded->card != card)
+        loaded = loaded->next;
+    if (card && !loaded)
+        loaded = load(engine, card, err);
+    pthread_mutex_unlock(&engine->lock);
+    return loaded;
+}
+
+/* ---- chats ---- */
+
+Chat *chat_open(Engine *engine, Str model, Err *err) {
+    double start = os_monotonic_ms();
+    const Loaded *loaded = find_or_load(engine, model, err);
+    if (!loaded)
+        return NULL;
+    Chat *chat = calloc(1, sizeof *chat);
+    if (!chat) {
+        err_set(err, ERR_NO_MEMORY, "out of memory for a chat");
+        return NULL;
+    }
+    chat->engine = engine;
+    chat->loaded = loaded;
+    atomic_init(&chat->cancel, false);
+    chat->state = loaded->driver->chat_open(loaded->model, &chat->cancel, err);
+    chat->load_ms = os_monotonic_ms() - start;
+    if (chat->state)
+        return chat;
+    free(chat);
+    return NULL;
+}
+
+void chat_close(Chat *chat) {
+    if (chat)
+        chat->loaded->driver->chat_close(chat->state);
+    free(chat);
+}
+
+const ModelCard *chat_card(const Chat *chat) {
+    return chat->loaded->card;
+}
+
+size_t chat_context(const Chat *chat) {
+    return chat->loaded->driver->context(chat->state);
+}
+
+const Tokenizer *chat_tokenizer(const Chat *chat) {
+    return chat->loaded->driver->tokenizer(chat->state);
+}
+
+bool chat_count(Chat *chat, Str text, size_t *tokens, Err *err) {
+    return chat->loaded->driver->count(chat->state, text, tokens, err);
+}
+
+size_t chat_length(const Chat *chat) {
+    return chat->loaded->driver->length(chat->state);
+}
+
+void chat_rewind(Chat *chat, size_t keep) {
+    chat->loaded->driver->rewind(chat->state, keep);
+}
+
+void chat_cancel(Chat *chat) {
+    atomic_store(&chat->cancel, true);
+    pthread_mutex_lock(&chat->engine->queue_lock);
+    pthread_cond_broadcast(&chat->engine->queue_moved);
+    pthread_mutex_unlock(&chat->engine->queue_lock);
+}
+
+void chat_clear_cancel(Chat *chat) {
+    atomic_store(&chat->cancel, false);
+}
+
+/* ---- turns on the device ---- */
+
+static void leave_queue(Engine *engine, Waiter *me) {
+    Waiter **link = &engine->queue;
+    while (*link != me)
+        link = &(*link)->next;
+    *link = me->next;
+    if (engine->queue_end == &me->next)
+        engine->queue_end = link;
+    pthread_cond_broadcast(&engine->queue_moved);
+}
+
+/* Waits behind those who came before. False when cancelled meanwhile. */
+static bool begin_turn(Chat *chat, Waiter *me, Err *err) {
+    Engine *engine = chat->engine;
+    if (!chat->loaded->driver->uses_device)
+        return !atomic_load(&chat->cancel) || err_set(err, ERR_CANCELLED, "stopped");
+    *me = (Waiter){0};
+    pthread_mutex_lock(&engine->queue_lock);
+    *engine->queue_end = me;
+    engine->queue_end = &me->next;
+    while (engine->queue != me && !atomic_load(&chat->cancel))
+        pthread_cond_wait(&engine->queue_moved, &engine->queue_lock);
+    bool is_cancelled = atomic_load(&chat->cancel);
+    if (is_cancelled)
+        leave_queue(engine, me);
+    pthread_mutex_unlock(&engine->queue_lock);
+    return !is_cancelled || err_set(err, ERR_CANCELLED, "stopped");
+}
+
+static void end_turn(Chat *chat, Waiter *me) {
+    if (!chat->loaded->driver->uses_device)
+        return;
+    pthread_mutex_lock(&chat->engine->queue_lock);
+    leave_queue(chat->engine, me);
+    pthread_mutex_unlock(&chat->engine->queue_lock);
+}
+
+static bool sync_prompt(Chat *chat, const PromptInput *prompt, Err *err) {
+    Waiter me;
+    chat->last_sync = (SyncReport){0};
+    if (!begin_turn(chat, &me, err))
+        return false;
+    bool ok = chat->loaded->driver->sync(chat->state, prompt, &chat->last_sync, err);
+    end_turn(chat, &me);
+    return ok;
+}
+
+bool chat_sync(Chat *chat, const Message *messages, size_t count, Err *err) {
+    return sync_prompt(chat, &(PromptInput){.kind = PROMPT_OF_MESSAGES, .messages = messages, .count = count},
+                       err);
+}
+
+bool chat_sync_text(Chat *chat, Str text, Err *err) {
+    return sync_prompt(chat, &(PromptInput){.kind = PROMPT_OF_TEXT, .text = text}, err);
+}
+
+bool chat_sync_tokens(Chat *chat, const int32_t *ids, size_t count, Err *err) {
+    return sync_prompt(chat, &(PromptInput){.kind = PROMPT_OF_TOKENS, .ids = ids, .count = count}, err);
+}
+
+bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink,
+                   Usage *usage, Err *err) {
+    Waiter me;
+    Usage ignored;
+    usage = usage ? usage : &ignored;
+    *usage = (Usage){.prompt_tokens = chat->last_sync.prompt_tokens,
+                     .cached_tokens = chat->last_sync.cached_tokens,
+                     .prompt_ms = chat->last_sync.prompt_ms,
+                     .stop = STOP_CANCELLED};
+    if (!begin_turn(chat, &me, err))
+        return false;
+    bool ok = chat->loaded->driver->generate(chat->state, sampling, grammar, sink, usage, err);
+    end_turn(chat, &me);
+    return ok;
+}
+
+const float *chat_logits(Chat *chat, size_t *vocabulary) {
+    Waiter me;
+    *vocabulary = 0;
+    if (!begin_turn(chat, &me, NULL))
+        return NULL;
+    const float *logits = chat->loaded->driver->logits(chat->state, vocabulary);
+    end_turn(chat, &me);
+    return logits;
+}
+
+void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out) {
+    *out = (LoadReport){.load_ms = chat->load_ms};
+    chat->loaded->driver->report(chat->state, out);
+    if (!chat->loaded->driver->uses_device) {
+        memcpy(out->device, "scripted", sizeof "scripted");
+        return;
+    }
+    DeviceInfo info;
+    backend_info(chat->engine->backend, &info);
+    memcpy(out->device, info.description, sizeof out->device);
+    Waiter me;
+    if (measure_bandwidth && begin_turn(chat, &me, NULL)) {
+        out->read_bytes_per_second = backend_read_bandwidth(chat->engine->backend);
+        end_turn(chat, &me);
+    }
+}
