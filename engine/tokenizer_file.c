@@ -9,6 +9,7 @@ static bool read_source(const Gguf *file, Arena *arena, TokenizerSource *out, Er
     size_t types, scores;
     out->model = gguf_string(file, S("tokenizer.ggml.model"), S(""));
     out->pre = gguf_string(file, S("tokenizer.ggml.pre"), S(""));
+    out->name = gguf_string(file, S("general.name"), S(""));
     out->tokens = gguf_strings(file, S("tokenizer.ggml.tokens"), arena, &out->token_count);
     out->types = gguf_int32s(file, S("tokenizer.ggml.token_type"), arena, &types);
     out->scores = gguf_floats(file, S("tokenizer.ggml.scores"), arena, &scores);
