@@ -73,8 +73,12 @@ Str test_shared(Arena *arena, const char *relative) {
     const char *root = getenv("MUX_SHARED");
     Str path = root ? str_printf(arena, "%s/%s", root, relative)
                     : str_printf(arena, "%s/../shared/%s", MUX_SOURCE_DIR, relative);
-    if (access(path.ptr, R_OK) != 0)
-        test_skip(str_printf(arena, "shared data %s is not there", relative).ptr);
+    if (access(path.ptr, R_OK) != 0) {
+        char why[512];
+        snprintf(why, sizeof why, "shared data %s is not there", relative);
+        arena_free(arena); /* the test ends here and cannot do it */
+        test_skip(why);
+    }
     return path;
 }
 
