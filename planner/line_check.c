@@ -186,7 +186,8 @@ static bool is_param_added(const Request *r, Str old_line, Str new_line) {
            old_line.ptr[old_line.len - 1 - suffix] == new_line.ptr[new_line.len - 1 - suffix])
         suffix++;
     size_t grown = new_line.len > old_line.len ? new_line.len - old_line.len : 0;
-    for (size_t k = 0; grown && k <= old_line.len && k <= prefix; k++) {
+    size_t at = str_find(old_line, S("(void)"), 0);
+    for (size_t k = 0; at == STR_NONE && grown && k <= old_line.len && k <= prefix; k++) {
         if (old_line.len - k > suffix)
             continue;
         Str added = str_slice(new_line, k, k + grown);
@@ -196,7 +197,6 @@ static bool is_param_added(const Request *r, Str old_line, Str new_line) {
             str_find_char(str_slice(old_line, 0, k), '(', 0) != STR_NONE)
             return !str_contains(str_slice(old_line, 0, k), S("**"));
     }
-    size_t at = str_find(old_line, S("(void)"), 0);
     return at != STR_NONE && prefix >= at + 1 && suffix >= old_line.len - (at + 5) &&
            same_but_blanks(str_slice(new_line, at + 1, new_line.len - (old_line.len - (at + 5))), r->to);
 }

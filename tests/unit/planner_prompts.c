@@ -1,0 +1,26 @@
+#include "prompts/prompts.h"
+#include "tests/runner.h"
+
+static void test_labels(void) {
+    Buf out = {0};
+    prompt_labels(S("Rename `a` to `b`"), S("x/y/z.py"), S("a = 1\n\nprint(a)"), 1, &out);
+    CHECK_STR(buf_text(&out),
+              S("<|im_start|>user\nRename `a` to `b`\ny/z.py\n<|1|>a = 1\n<|2|>\n<|3|>print(a)\n<|im_end|>\n"
+                "<|im_start|>assistant\n"));
+    buf_free(&out);
+}
+
+static void test_full(void) {
+    Buf out = {0};
+    PromptFile files[] = {{S("a.md"), S("see\n```c\nx\n```\n"), S("markdown"), 0, 0},
+                          {S("b.c"), S("int b;"), S("c"), 7, 7}};
+    prompt_full_user(S("a.md\nb.c\n"), files, 2, S("Do it"), &out);
+    CHECK_STR(buf_text(&out),
+              S("Files of the repository:\na.md\nb.c\n\nThese are the files that matter "
+                "most:\n\na.md\n````markdown\nsee\n```c\nx\n"
+                "```\n````\n\nb.c\n```c\nint b;\n```\n(lines 7 to 7 of this file)\n\nRequest: Do it\n"));
+    buf_free(&out);
+}
+
+static const TestCase CASES[] = {{"labels", test_labels}, {"full", test_full}};
+TEST_SUITE(PLANNER_PROMPTS_SUITE, "prompts", CASES);
