@@ -1,0 +1,139 @@
+#include "acp/connection.h"
+
+#include <stdlib.h>
+
+#include "acp/connection_internal.h"
+#include "acp/methods/methods.h"
+#include "base/log.h"
+
+#define FLUSH_AT_END_MS 2000
+
+Connection *connection_open(const ConnectionConfig *config, Err *err) {
+    Connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        err_set(err, ERR_NO_MEMORY, "no memory for a connection");
+        return NULL;
+    }
+    connection->config = *config;
+    connection->peer =
+        peer_open(config->in_fd, config->out_fd, ACP_METHODS, ACP_METHOD_COUNT, connection, err);
+    if (!connection->peer) {
+        free(connection);
+        return NULL;
+    }
+    peer_set_tap(connection->peer, config->tap);
+    return connection;
+}
+
+/* ---- sessions ---- */
+
+void connection_add_session(Connection *connection, AcpSession *session) {
+    session->next = connection->sessions;
+    connection->sessions = session;
+}
+
+void session_stop_turn(AcpSession *session) {
+    turn_cancel(session->session);
+    if (session->editor)
+        editor_files_cancel(session->editor);
+    updates_withdraw_question(&session->updates);
+}
+
+void acp_session_free(AcpSession *session) {
+    if (session->session) {
+        session_stop_turn(session);
+        session_close(session->session);
+        updates_finish(&session->updates);
+    }
+    editor_files_close(session->editor);
+    buf_free(&session->model);
+    buf_free(&session->close_request);
+    arena_free(&session->arena);
+    free(session);
+}
+
+AcpSession *connection_session(Connection *connection, const RpcMessage *message) {
+    bool is_request = message->id.raw.len > 0;
+    Wire wire = {0};
+    Str id = wire_text(&wire, message->params, "sessionId");
+    if (wire.problem) {
+        if (is_request)
+            wire_refuse(connection->peer, message->id, &wire);
+        return NULL;
+    }
+    for (AcpSession *session = connection->sessions; session; session = session->next)
+        if (str_eq(session->id, id) && !session->is_closing)
+            return session;
+    Arena arena = {0};
+    Str shown = str_slice(id, 0, 80);
+    Str text = str_printf(&arena, "There is no session \"%.*s\" here. Start a new one.", STR_ARG(shown));
+    if (is_request)
+        peer_refuse(connection->peer, message->id, RPC_NOT_FOUND, text, NULL);
+    else
+        log_line(LOG_INFO, "%s", text.ptr);
+    arena_free(&arena);
+    return NULL;
+}
+
+V1Choices session_choices(AcpSession *session) {
+    V1Choices choices = {.mode = session->mode, .model = buf_text(&session->model)};
+    const ConnectionHost *host = &session->connection->config.host;
+    if (host->models)
+        choices.model_count = host->models(host->ctx, &choices.models);
+    return choices;
+}
+
+void refuse_with(Peer *peer, RpcId id, const Err *err) {
+    RpcCode code = err->code == ERR_INVALID ? RPC_INVALID_PARAMS : RPC_INTERNAL_ERROR;
+    Json *data = json_object();
+    json_put_str(data, "kind", str_of(err_name(err->code)));
+    peer_refuse(peer, id, code, str_of(err->text), data);
+}
+
+/* ---- the loop ---- */
+
+/* Sends text that waits, ends sessions whose close was asked for. Returns how long the pump may sleep. */
+static int look_after_sessions(Connection *connection) {
+    int timeout = -1;
+    for (AcpSession **place = &connection->sessions; *place;) {
+        AcpSession *session = *place;
+        updates_tick(&session->updates);
+        bool is_busy = updates_has_prompt(&session->updates);
+        if (session->is_closing && !is_busy) {
+            *place = session->next;
+            RpcId id = {buf_text(&session->close_request)};
+            peer_reply(connection->peer, id, json_object());
+            acp_session_free(session);
+            continue;
+        }
+        if (is_busy)
+            timeout = UPDATES_FLUSH_MS;
+        place = &session->next;
+    }
+    return timeout;
+}
+
+void connection_run(Connection *connection) {
+    while (peer_pump(connection->peer, look_after_sessions(connection))) {
+    }
+    for (AcpSession *session = connection->sessions; session; session = session->next)
+        session_stop_turn(session);
+    peer_end_calls(connection->peer);
+    while (connection->sessions) {
+        AcpSession *session = connection->sessions;
+        connection->sessions = session->next;
+        acp_session_free(session);
+    }
+    peer_flush(connection->peer, FLUSH_AT_END_MS);
+}
+
+void connection_stop(Connection *connection) {
+    peer_stop(connection->peer);
+}
+
+void connection_close(Connection *connection) {
+    if (!connection)
+        return;
+    peer_close(connection->peer);
+    free(connection);
+}

@@ -1,0 +1,36 @@
+/* connection: one client on two descriptors, from its first line to its last.
+ *
+ *   Connection *c = connection_open(&config, &err); connection_run(c); connection_close(c);
+ *
+ * connection_run returns after end of input, a write failure or connection_stop, with all turns cancelled and joined
+ * and what was left to say written. The host's planner is asked for at the first session, not before: initialize is
+ * answered without any model or library.
+ */
+#ifndef MUX_ACP_CONNECTION_H
+#define MUX_ACP_CONNECTION_H
+
+#include "acp/rpc.h"
+#include "planner/planner.h"
+
+typedef struct Connection Connection;
+
+typedef struct ConnectionHost {
+    void *ctx;
+    Planner *(*planner)(void *ctx, Err *err);             /* opened on first use; NULL + sentence */
+    size_t (*models)(void *ctx, const ModelCard **models); /* asked after planner succeeded; may be NULL */
+} ConnectionHost;
+
+typedef struct ConnectionConfig {
+    int in_fd, out_fd; /* stay the caller's */
+    ConnectionHost host;
+    Str model;         /* of new sessions; empty = the embedded one */
+    ReviewMode review; /* of new sessions */
+    PeerTap tap;       /* may be empty */
+} ConnectionConfig;
+
+Connection *connection_open(const ConnectionConfig *config, Err *err);
+void connection_run(Connection *connection);
+void connection_stop(Connection *connection); /* any thread, also a signal handler */
+void connection_close(Connection *connection);
+
+#endif

@@ -1,0 +1,14 @@
+#include "acp/methods/methods.h"
+
+const Method *const ACP_METHODS[] = {
+    &METHOD_INITIALIZE,
+    &METHOD_AUTHENTICATE,
+    &METHOD_SESSION_NEW,
+    &METHOD_SESSION_PROMPT,
+    &METHOD_SESSION_CANCEL,
+    &METHOD_SESSION_CLOSE,
+    &METHOD_SET_MODE,
+    &METHOD_SET_CONFIG_OPTION,
+    &METHOD_CANCEL_REQUEST,
+};
+const size_t ACP_METHOD_COUNT = sizeof ACP_METHODS / sizeof *ACP_METHODS;

@@ -1,0 +1,35 @@
+/* v1: what a turn tells, as values of the Agent Client Protocol, version 1. Pure: events in, JSON out (the caller's). */
+#ifndef MUX_ACP_V1_H
+#define MUX_ACP_V1_H
+
+#include "base/json.h"
+#include "planner/planner.h"
+
+Json *v1_initialize_result(void);
+
+/* ---- params of session/update; the kinds are agent_message_chunk, agent_thought_chunk, plan, tool_call(_update),
+ * usage_update ---- */
+Json *v1_text_update(Str session_id, TurnEventKind kind, Str text);
+Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count);
+Json *v1_tool_update(Str session_id, const ToolEvent *tool);
+Json *v1_usage_update(Str session_id, const TurnUsage *usage);
+
+/* params of session/request_permission, and what its answer means. An answer that makes no sense is a refusal. */
+Json *v1_permission_params(Str session_id, const QuestionEvent *question);
+DecisionKind v1_decision_of(const Json *result);
+
+const char *v1_stop_reason(TurnStop stop);
+
+/* ---- what can be chosen in a session ---- */
+typedef struct V1Choices {
+    ReviewMode mode;
+    Str model;
+    const ModelCard *models;
+    size_t model_count;
+} V1Choices;
+Json *v1_config_options(const V1Choices *choices); /* the complete list */
+Json *v1_modes(ReviewMode mode);
+const char *v1_mode_id(ReviewMode mode);
+bool v1_mode_of(Str id, ReviewMode *out);
+
+#endif

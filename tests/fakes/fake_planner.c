@@ -1,0 +1,295 @@
+/* A planner without a model, for tests of the protocol. The request is a list of commands, separated by ";":
+ *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | wait | fail | limit
+ * ask waits for a decision and says its number; wait waits for a cancel. bytes says a text whose characters are cut
+ * anywhere. Whatever is cancelled ends as cancelled.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "planner/planner.h"
+
+struct Planner {
+    int unused;
+};
+
+struct Session {
+    Arena arena;
+    Str id, cwd;
+    FileIo io;
+    ReviewMode review;
+    Buf model;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool has_thread, is_running, is_cancelled;
+    uint64_t open_question, next_question;
+    DecisionKind decision;
+    bool is_decided;
+
+    Arena turn;
+    Ask ask;
+    TurnSink sink;
+};
+
+Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
+    (void)config, (void)engine, (void)err;
+    return calloc(1, sizeof(Planner));
+}
+
+void planner_close(Planner *planner) {
+    free(planner);
+}
+
+Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
+    (void)planner;
+    if (str_starts(config->cwd, S("/missing"))) {
+        err_set(err, ERR_NOT_FOUND, "the folder %.*s is not there", STR_ARG(config->cwd));
+        return NULL;
+    }
+    Session *session = calloc(1, sizeof *session);
+    session->id = str_copy(&session->arena, config->id);
+    session->cwd = str_copy(&session->arena, config->cwd);
+    session->io = io;
+    session->review = config->review;
+    buf_str(&session->model, config->model);
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->changed, NULL);
+    return session;
+}
+
+void session_close(Session *session) {
+    if (!session)
+        return;
+    turn_cancel(session);
+    turn_wait(session);
+    pthread_cond_destroy(&session->changed);
+    pthread_mutex_destroy(&session->lock);
+    buf_free(&session->model);
+    arena_free(&session->turn);
+    arena_free(&session->arena);
+    free(session);
+}
+
+Str session_id(const Session *session) {
+    return session->id;
+}
+
+void session_set_review(Session *session, ReviewMode review) {
+    session->review = review;
+}
+
+ReviewMode session_review(const Session *session) {
+    return session->review;
+}
+
+void session_set_model(Session *session, Str model) {
+    buf_clear(&session->model);
+    buf_str(&session->model, model);
+}
+
+bool session_is_busy(Session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool is_busy = session->is_running;
+    pthread_mutex_unlock(&session->lock);
+    return is_busy;
+}
+
+static void tell(Session *session, TurnEvent event) {
+    session->sink.event(session->sink.ctx, &event);
+}
+
+static void say(Session *session, TurnEventKind kind, Str text) {
+    tell(session, (TurnEvent){.kind = kind, .text = text});
+}
+
+static bool is_cancelled(Session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool is = session->is_cancelled;
+    pthread_mutex_unlock(&session->lock);
+    return is;
+}
+
+static void wait_for_cancel(Session *session) {
+    pthread_mutex_lock(&session->lock);
+    while (!session->is_cancelled)
+        pthread_cond_wait(&session->changed, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+}
+
+static ToolDiff sample_diff(Session *session) {
+    return (ToolDiff){.path = str_printf(&session->turn, "%.*s/a.c", STR_ARG(session->cwd)),
+                      .relative = S("a.c"),
+                      .old_text = S("return 0;\n"),
+                      .new_text = S("return 1;\n"),
+                      .hunk_count = 1,
+                      .unified = S("")};
+}
+
+static void tell_tool(Session *session, bool with_diff) {
+    ToolDiff diff = sample_diff(session);
+    ToolLocation location = {.path = diff.path, .line = 1};
+    ToolEvent first = {.id = S("call-1"), .is_first = true, .title = S("Edit a.c"), .kind = TOOL_EDIT,
+                       .status = TOOL_RUNNING, .locations = &location, .location_count = 1, .text = S(""),
+                       .diffs = &diff, .diff_count = with_diff};
+    ToolEvent last = {.id = S("call-1"), .title = S(""), .kind = TOOL_EDIT, .status = TOOL_COMPLETED,
+                      .text = S("because it was asked")};
+    tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &first});
+    tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &last});
+}
+
+static void ask_permission(Session *session) {
+    ToolDiff diff = sample_diff(session);
+    QuestionEvent question = {.title = S("Apply 1 change to a.c?"),
+                              .tool = {.id = S("call-1"), .is_first = true, .title = S("Edit a.c"), .kind = TOOL_EDIT,
+                                       .text = S(""), .diffs = &diff, .diff_count = 1}};
+    pthread_mutex_lock(&session->lock);
+    question.id = session->open_question = ++session->next_question;
+    session->is_decided = false;
+    pthread_mutex_unlock(&session->lock);
+    tell(session, (TurnEvent){.kind = TURN_QUESTION, .question = &question});
+    pthread_mutex_lock(&session->lock);
+    while (!session->is_decided && !session->is_cancelled)
+        pthread_cond_wait(&session->changed, &session->lock);
+    session->open_question = 0;
+    bool is_decided = session->is_decided;
+    DecisionKind decision = session->decision;
+    pthread_mutex_unlock(&session->lock);
+    if (is_decided)
+        say(session, TURN_TEXT, str_printf(&session->turn, "decision %d", (int)decision));
+}
+
+static void use_file(Session *session, Str command) {
+    Err err = {0};
+    Str rest = str_trim(str_from(command, str_find_char(command, ' ', 0)));
+    if (str_starts(command, S("read"))) {
+        Str text;
+        if (session->io.read(session->io.ctx, rest, &session->turn, &text, &err)) {
+            say(session, TURN_TEXT, S("read: "));
+            say(session, TURN_TEXT, text);
+            return;
+        }
+    } else {
+        size_t space = str_find_char(rest, ' ', 0);
+        if (!session->io.write) {
+            err_set(&err, ERR_UNSUPPORTED, "no write method");
+        } else if (session->io.write(session->io.ctx, str_slice(rest, 0, space), str_from(rest, space + 1), &err)) {
+            say(session, TURN_TEXT, S("written"));
+            return;
+        }
+    }
+    say(session, TURN_TEXT, str_printf(&session->turn, "%s: %s", err_name(err.code), err.text));
+}
+
+static void run_command(Session *session, Str command, TurnDone *done) {
+    static const PlanEntry PLAN[] = {{STR_INIT("look"), PLAN_COMPLETED}, {STR_INIT("edit"), PLAN_ACTIVE}};
+    static const TurnUsage USAGE = {.context_used = 12, .context_size = 8192};
+    if (str_starts(command, S("say ")))
+        say(session, TURN_TEXT, str_from(command, 4));
+    else if (str_starts(command, S("think ")))
+        say(session, TURN_THOUGHT, str_from(command, 6));
+    else if (str_eq(command, S("bytes")))
+        for (Str s = S("h\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80!"); s.len; s = str_from(s, 1))
+            say(session, TURN_TEXT, str_slice(s, 0, 1));
+    else if (str_eq(command, S("plan")))
+        tell(session, (TurnEvent){.kind = TURN_PLAN, .plan = PLAN, .plan_count = 2});
+    else if (str_eq(command, S("tool")) || str_eq(command, S("diff")))
+        tell_tool(session, str_eq(command, S("diff")));
+    else if (str_eq(command, S("usage")))
+        tell(session, (TurnEvent){.kind = TURN_USAGE, .usage = &USAGE});
+    else if (str_starts(command, S("read ")) || str_starts(command, S("write ")))
+        use_file(session, command);
+    else if (str_eq(command, S("ask")))
+        ask_permission(session);
+    else if (str_eq(command, S("wait")))
+        wait_for_cancel(session);
+    else if (str_eq(command, S("limit")))
+        done->stop = TURN_STOP_MAX_TOKENS;
+    else if (str_eq(command, S("mode")))
+        say(session, TURN_TEXT, str_printf(&session->turn, "mode %d model %.*s", (int)session->review,
+                                           STR_ARG(buf_text(&session->model))));
+    else if (str_eq(command, S("fail"))) {
+        done->stop = TURN_STOP_FAILED;
+        err_set(&done->error, ERR_LIMIT, "the prompt does not fit");
+    } else
+        say(session, TURN_TEXT, command);
+}
+
+static void *run_turn(void *ctx) {
+    Session *session = ctx;
+    TurnDone done = {.stop = TURN_STOP_END, .unified_diff = S(""), .backup_id = S("")};
+    for (Str rest = session->ask.text; rest.len && !is_cancelled(session);) {
+        size_t end = str_find_char(rest, ';', 0);
+        run_command(session, str_trim(str_slice(rest, 0, end)), &done);
+        rest = end == STR_NONE ? S("") : str_from(rest, end + 1);
+    }
+    for (size_t i = 0; i < session->ask.attachment_count; i++) {
+        const Attachment *attachment = &session->ask.attachments[i];
+        say(session, TURN_TEXT, str_printf(&session->turn, "[%.*s|%.*s]", STR_ARG(attachment->uri),
+                                           STR_ARG(attachment->text)));
+    }
+    if (is_cancelled(session))
+        done.stop = TURN_STOP_CANCELLED;
+    tell(session, (TurnEvent){.kind = TURN_DONE, .done = &done});
+    pthread_mutex_lock(&session->lock);
+    session->is_running = false;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    return NULL;
+}
+
+bool turn_start(Session *session, const Ask *ask, TurnSink sink, Err *err) {
+    pthread_mutex_lock(&session->lock);
+    bool is_busy = session->is_running;
+    pthread_mutex_unlock(&session->lock);
+    if (is_busy)
+        return err_set(err, ERR_CONFLICT, "a turn is running");
+    turn_wait(session);
+    arena_free(&session->turn);
+    session->ask = (Ask){.text = str_copy(&session->turn, ask->text), .attachment_count = ask->attachment_count};
+    Attachment *copies = ARENA_ARRAY(&session->turn, Attachment, ask->attachment_count + 1);
+    for (size_t i = 0; i < ask->attachment_count; i++) {
+        copies[i] = ask->attachments[i];
+        copies[i].uri = str_copy(&session->turn, copies[i].uri);
+        copies[i].text = str_copy(&session->turn, copies[i].text);
+    }
+    session->ask.attachments = copies;
+    session->sink = sink;
+    session->is_cancelled = false;
+    session->is_running = session->has_thread = true;
+    return pthread_create(&session->thread, NULL, run_turn, session) == 0;
+}
+
+bool turn_answer(Session *session, uint64_t question, const Decision *decision) {
+    pthread_mutex_lock(&session->lock);
+    bool is_open = session->open_question == question && !session->is_decided;
+    if (is_open) {
+        session->is_decided = true;
+        session->decision = decision->kind;
+        pthread_cond_broadcast(&session->changed);
+    }
+    pthread_mutex_unlock(&session->lock);
+    return is_open;
+}
+
+void turn_cancel(Session *session) {
+    pthread_mutex_lock(&session->lock);
+    session->is_cancelled = true;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+}
+
+void turn_wait(Session *session) {
+    if (session->has_thread)
+        pthread_join(session->thread, NULL);
+    session->has_thread = false;
+}
+
+bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out, size_t *count,
+                     Err *err) {
+    (void)planner, (void)cwd, (void)request, (void)most, (void)arena, (void)out, (void)count;
+    return err_set(err, ERR_UNSUPPORTED, "not in the fake");
+}

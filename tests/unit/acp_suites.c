@@ -1,0 +1,5 @@
+#include "tests/runner.h"
+
+extern const TestSuite ACP_FRAMING_SUITE, ACP_TURNS_SUITE, ACP_TRANSCRIPTS_SUITE;
+const TestSuite *const TEST_SUITES[] = {&ACP_FRAMING_SUITE, &ACP_TURNS_SUITE, &ACP_TRANSCRIPTS_SUITE};
+const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
