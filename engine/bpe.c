@@ -53,8 +53,15 @@ static PairSlot *pair_slot(const Tokenizer *t, uint32_t left, uint32_t right) {
     }
 }
 
-/* Adds one "left right"; what names no tokens is ignored, and so is a pair that came before. */
-static void add_merge(Tokenizer *t, Str merge, uint32_t rank, uint32_t *results, char *scratch) {
+static bool token_is(const Tokenizer *t, uint32_t id, const char *bytes, size_t len) {
+    return id < t->count && t->offsets[id + 1] - t->offsets[id] == len &&
+           !memcmp(t->texts + t->offsets[id], bytes, len) && t->types[id] == TOKEN_NORMAL;
+}
+
+/* Adds one "left right"; what names no tokens is ignored, and so is a pair that came before. Files list
+ * tokens in the order of their merges, so *next guesses the result without a look-up. */
+static void add_merge(Tokenizer *t, Str merge, uint32_t rank, uint32_t *results, char *scratch,
+                      uint32_t *next) {
     size_t space = str_find_char(merge, ' ', 1);
     if (space == STR_NONE)
         return;
@@ -66,7 +73,9 @@ static void add_merge(Tokenizer *t, Str merge, uint32_t rank, uint32_t *results,
         left_len == 1 ? t->byte_ids[(unsigned char)scratch[0]] : token_lookup(t, scratch, left_len);
     uint32_t right = right_len == 1 ? t->byte_ids[(unsigned char)scratch[left_len]]
                                     : token_lookup(t, scratch + left_len, right_len);
-    uint32_t joined = token_lookup(t, scratch, left_len + right_len);
+    uint32_t joined = token_is(t, *next, scratch, left_len + right_len)
+                          ? *next
+                          : token_lookup(t, scratch, left_len + right_len);
     if (left == TOKEN_NONE || right == TOKEN_NONE || joined == TOKEN_NONE)
         return;
     PairSlot *slot = pair_slot(t, left, right);
@@ -74,6 +83,7 @@ static void add_merge(Tokenizer *t, Str merge, uint32_t rank, uint32_t *results,
         return;
     *slot = (PairSlot){left, right, rank};
     results[rank] = joined;
+    *next = joined + 1;
     if (left_len == 1 && right_len == 1)
         t->byte_pair_ranks[(unsigned char)scratch[0] * 256 + (unsigned char)scratch[1]] = rank;
 }
@@ -92,8 +102,9 @@ void bpe_build(Tokenizer *t, const TokenizerSource *source) {
     for (size_t i = 0; i < merges; i++)
         longest = source->merges[i].len > longest ? source->merges[i].len : longest;
     char *scratch = memory_or_end(NULL, longest + 1, 1);
+    uint32_t next = 0;
     for (size_t i = 0; i < merges; i++)
-        add_merge(t, source->merges[i], (uint32_t)i, results, scratch);
+        add_merge(t, source->merges[i], (uint32_t)i, results, scratch, &next);
     free(scratch);
 }
 

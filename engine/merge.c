@@ -15,7 +15,8 @@ typedef struct MergeSymbol {
 
 enum { SYMBOL_GONE = UINT32_MAX - 1 };
 
-/* A symbol that is no token: SPM spells its bytes, byte-level BPE has none to spell and writes U+FFFD. */
+/* A symbol that is no token: SPM spells its bytes. Byte-level BPE has none to spell: bytes of characters
+ * become U+FFFD, which is what invalid UTF-8 usually meets, and ASCII is left out. */
 static void emit(Encoding *e, uint32_t id, const char *text, size_t len) {
     const Tokenizer *t = e->tokenizer;
     if (id != TOKEN_NONE) {
@@ -23,6 +24,8 @@ static void emit(Encoding *e, uint32_t id, const char *text, size_t len) {
         return;
     }
     if (!t->is_spm) {
+        if ((unsigned char)text[0] < 0x80)
+            return;
         text = "\xEF\xBF\xBD";
         len = 3;
     }

@@ -301,6 +301,44 @@ static size_t llama3(const Byte *text, size_t at, size_t end) {
     return modern(text, at, end, 3, LETTER);
 }
 
+/* A word whose capitals, if any, come first: ASCII small letters are never capitals, ASCII capitals never
+ * small, other letters are both. `at` when there is no letter; else the longest run of capitals and the small
+ * letters after it, giving back capitals until a small one ends the word where no small letter follows and
+ * there is one to end with. */
+static size_t cased_word(const Byte *text, size_t at, size_t end) {
+    size_t to = at, both = at;
+    Char c;
+    for (; (c = peek(text, to, end)).kind & LETTER && !(c.code >= 'a' && c.code <= 'z'); to += c.len)
+        if (c.len > 1)
+            both = to + c.len;
+    size_t small = to;
+    for (; (c = peek(text, small, end)).kind & LETTER && !(c.code >= 'A' && c.code <= 'Z'); small += c.len)
+        ;
+    return small > to ? small : both > at ? both : to;
+}
+
+/* One optional character that is no letter, number or line end, and a cased word, with its contraction where
+ * these are kept | numbers, at most `digits` | signs with the line ends and slashes after them | blanks by
+ * line. */
+static inline size_t by_case(const Byte *text, size_t at, size_t end, size_t digits, bool contracts) {
+    Char c = peek(text, at, end);
+    size_t from = c.kind & (LETTER | NUMBER | LINE_END) ? at : at + c.len;
+    size_t to = cased_word(text, from, end);
+    if (to > from)
+        return contracts ? to + contraction(text, to, end, true) : to;
+    if (c.kind & NUMBER)
+        return run_most(text, at, end, NUMBER, digits);
+    to = signs(text, at, end, MARK | PUNCTUATION | SYMBOL | OTHER, true);
+    return to > at ? to : blanks_by_line(text, at, end);
+}
+
+static size_t gpt4o(const Byte *text, size_t at, size_t end) {
+    return by_case(text, at, end, 3, true);
+}
+static size_t tekken(const Byte *text, size_t at, size_t end) {
+    return by_case(text, at, end, 1, false);
+}
+
 /* ---- families of several passes ---- */
 
 /* CJK in the deepseek patterns; wide blanks are blanks before they are anything else. */
@@ -457,6 +495,36 @@ static size_t match_default_signs(const Byte *text, size_t at, size_t end) {
     return match_signs(text, at, end, false);
 }
 
+static size_t match_numbers_by_three(const Byte *text, size_t at, size_t end) {
+    return run_most(text, at, end, NUMBER, 3);
+}
+static size_t match_han_kana(const Byte *text, size_t at, size_t end) {
+    for (Char c; (c = peek(text, at, end)).len; at += c.len)
+        if (!(c.code >= 0x4E00 && c.code <= 0x9FA5) && !(c.code >= 0x3040 && c.code <= 0x30FF))
+            break;
+    return at;
+}
+
+/* An ASCII sign and ASCII letters | one optional character that is no letter, sign or line end, and letters
+ * with marks | signs with the line ends after them | blanks by line; other characters are left over. */
+static size_t match_deepseek_v3(const Byte *text, size_t at, size_t end) {
+    Char c = peek(text, at, end), next = peek(text, at + c.len, end);
+    size_t to = at + 1;
+    if (c.len == 1 && c.kind & (PUNCTUATION | SYMBOL) && next.len == 1 && next.kind & LETTER) {
+        while (to < end && text[to] < 0x80 && ASCII_KINDS[text[to]] & LETTER)
+            to++;
+        return to;
+    }
+    if (c.kind & (LETTER | MARK))
+        return run(text, at, end, LETTER | MARK);
+    if (!(c.kind & LINE_END) && !(c.kind & (PUNCTUATION | SYMBOL)) && next.kind & (LETTER | MARK))
+        return run(text, at + c.len, end, LETTER | MARK);
+    to = signs(text, at, end, PUNCTUATION | SYMBOL, false);
+    if (to > at)
+        return to;
+    return blanks_by_line(text, at, end);
+}
+
 static size_t each_number(const Byte *text, size_t at, size_t end) {
     return isolate(match_number, text, at, end);
 }
@@ -471,6 +539,15 @@ static size_t deepseek_signs(const Byte *text, size_t at, size_t end) {
 }
 static size_t cjk_runs(const Byte *text, size_t at, size_t end) {
     return isolate(match_cjk, text, at, end);
+}
+static size_t numbers_by_three(const Byte *text, size_t at, size_t end) {
+    return isolate(match_numbers_by_three, text, at, end);
+}
+static size_t han_kana(const Byte *text, size_t at, size_t end) {
+    return isolate(match_han_kana, text, at, end);
+}
+static size_t deepseek_v3(const Byte *text, size_t at, size_t end) {
+    return isolate(match_deepseek_v3, text, at, end);
 }
 static size_t each_line_end(const Byte *text, size_t at, size_t end) {
     return isolate(match_line_end, text, at, end);
@@ -508,6 +585,9 @@ static const PreTokenizer PRE_TOKENIZERS[] = {
      {each_line_end, cased, deepseek_signs, trailing_blanks, cjk_runs, all_numbers},
      false,
      false},
+    {"deepseek-v3 hunyuan-dense joyai-llm", {numbers_by_three, han_kana, deepseek_v3}, false, false},
+    {"gpt-4o llama4 kanana2 minimax-m2", {gpt4o}, false, false},
+    {"tekken", {tekken}, true, true},
     {"falcon", {falcon_signs, gpt2, three_digits}, false, false},
     {"default", {default_signs, gpt2, all_numbers, three_digits}, false, false},
 };

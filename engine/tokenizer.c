@@ -34,50 +34,56 @@ void tokens_free(TokenList *list) {
 
 /* ---- the table of tokens ---- */
 
-/* Eight bytes at a time; the multiplier is the golden ratio's 64 bits. */
-uint64_t token_hash(const char *bytes, size_t len) {
-    const uint64_t K = UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t h = (uint64_t)len * K, word;
-    for (; len >= 8; bytes += 8, len -= 8) {
-        memcpy(&word, bytes, 8);
-        h = (h ^ word) * K;
-        h ^= h >> 32;
-    }
-    word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)bytes[i] << 8 * i;
-    h = (h ^ word) * K;
-    h ^= h >> 29;
-    return h * K;
+static const uint64_t GOLDEN = UINT64_C(0x9E3779B97F4A7C15); /* 2^64 over the golden ratio */
+
+static uint64_t load(const char *bytes, size_t n) {
+    uint64_t word = 0;
+    memcpy(&word, bytes, n);
+    return word;
 }
 
-uint32_t token_lookup_hashed(const Tokenizer *t, const char *bytes, size_t len, uint64_t hash) {
-    uint32_t tag = (uint32_t)(hash >> 32);
-    for (size_t i = (size_t)hash >> 20 & t->slot_mask;; i = (i + 1) & t->slot_mask) {
-        TokenSlot slot = t->slots[i];
-        if (slot.id == TOKEN_NONE)
-            return TOKEN_NONE;
-        if (slot.tag == tag && t->offsets[slot.id + 1] - t->offsets[slot.id] == len &&
-            !memcmp(t->texts + t->offsets[slot.id], bytes, len))
-            return slot.id;
+/* Up to eight bytes as they are (loads may overlap: with the length that is still one-to-one), longer ones
+ * hashed. */
+static uint64_t token_head(const char *bytes, size_t len) {
+    if (len >= 4 && len <= 8)
+        return load(bytes, 4) | load(bytes + len - 4, 4) << 32;
+    if (len < 4)
+        return len ? load(bytes, 1) | load(bytes + len / 2, 1) << 8 | load(bytes + len - 1, 1) << 16 : 0;
+    uint64_t h = 0;
+    for (; len >= 8; bytes += 8, len -= 8) {
+        h = (h ^ load(bytes, 8)) * GOLDEN;
+        h ^= h >> 32;
+    }
+    h = (h ^ load(bytes, len)) * GOLDEN;
+    return h ^ h >> 29;
+}
+
+/* The slot of a token, or the free one where it belongs. */
+static TokenSlot *token_slot(const Tokenizer *t, const char *bytes, size_t len) {
+    uint64_t head = token_head(bytes, len);
+    size_t i = (size_t)((head ^ (uint64_t)len << 56) * GOLDEN >> 32) & t->slot_mask;
+    for (;; i = (i + 1) & t->slot_mask) {
+        TokenSlot *slot = &t->slots[i];
+        if (slot->id == TOKEN_NONE)
+            return slot;
+        if (slot->head == head && slot->len == len &&
+            (len <= 8 || !memcmp(t->texts + t->offsets[slot->id], bytes, len)))
+            return slot;
     }
 }
 
 uint32_t token_lookup(const Tokenizer *t, const char *bytes, size_t len) {
-    return len > t->longest ? TOKEN_NONE : token_lookup_hashed(t, bytes, len, token_hash(bytes, len));
+    return len > t->longest ? TOKEN_NONE : token_slot(t, bytes, len)->id;
 }
 
 /* Later tokens of the same bytes are reached by id only. */
 static void table_add(Tokenizer *t, uint32_t id) {
     const char *bytes = t->texts + t->offsets[id];
     size_t len = t->offsets[id + 1] - t->offsets[id];
-    uint64_t hash = token_hash(bytes, len);
-    if (token_lookup_hashed(t, bytes, len, hash) != TOKEN_NONE)
+    TokenSlot *slot = token_slot(t, bytes, len);
+    if (slot->id != TOKEN_NONE)
         return;
-    size_t i = (size_t)hash >> 20 & t->slot_mask;
-    while (t->slots[i].id != TOKEN_NONE)
-        i = (i + 1) & t->slot_mask;
-    t->slots[i] = (TokenSlot){(uint32_t)(hash >> 32), id};
+    *slot = (TokenSlot){token_head(bytes, len), id, (uint32_t)len};
     t->longest = len > t->longest ? len : t->longest;
 }
 

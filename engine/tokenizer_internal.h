@@ -21,9 +21,11 @@ enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN
 /* Longer pieces are cut here, so that offsets fit 32 bits with room for the merge queue. */
 #define PIECE_MAX_BYTES ((size_t)1 << 28)
 
-/* Open addressing: token bytes -> id. tag is the upper half of the hash, id is TOKEN_NONE in a free slot. */
+/* Open addressing: token bytes -> id, TOKEN_NONE in a free slot. head holds the bytes of a token of up to
+ * eight, so that most look-ups touch one slot and nothing else; of longer ones it holds a hash. */
 typedef struct TokenSlot {
-    uint32_t tag, id;
+    uint64_t head;
+    uint32_t id, len;
 } TokenSlot;
 
 /* Open addressing: (left id, right id) -> rank; rank is RANK_NONE in a free slot. */
@@ -73,13 +75,6 @@ struct Tokenizer {
     bool has_words;              /* SPM: no token holds a blank after another character: words may be cut */
 };
 
-/* A piece seen earlier in the same call and where its ids stand in the output. */
-typedef struct PieceSeen {
-    const char *piece;
-    size_t at;
-    uint32_t len, count;
-} PieceSeen;
-
 /* One encode call: the tokenizer, the output, and memory reused from piece to piece. */
 typedef struct Encoding {
     const Tokenizer *tokenizer;
@@ -88,13 +83,10 @@ typedef struct Encoding {
     size_t symbol_capacity;
     uint64_t *queue;
     size_t queue_count, queue_capacity;
-    PieceSeen *seen; /* NULL for short texts */
 } Encoding;
 
 /* tokenizer.c */
-uint64_t token_hash(const char *bytes, size_t len);
 uint32_t token_lookup(const Tokenizer *tokenizer, const char *bytes, size_t len); /* TOKEN_NONE when absent */
-uint32_t token_lookup_hashed(const Tokenizer *tokenizer, const char *bytes, size_t len, uint64_t hash);
 void *memory_or_end(void *old, size_t count,
                     size_t element_bytes); /* realloc that ends the process on failure */
 
