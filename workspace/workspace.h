@@ -7,7 +7,8 @@
  *   ws_close(ws);
  * One thread at a time per Workspace; two processes on one tree are kept apart by a lock during commits.
  *
- * State (journal, backups, lock) lives in .git/mux of the repository's git folder or, without git, in .mux with an ignore entry.
+ * State (journal, backups, lock) lives in .git/mux of the repository's git folder or, without git, in .mux
+ * with an ignore entry.
  */
 #ifndef MUX_WORKSPACE_WORKSPACE_H
 #define MUX_WORKSPACE_WORKSPACE_H
@@ -20,22 +21,23 @@ typedef struct WorkspaceConfig {
     Str root;               /* absolute folder */
     const Str *extra_roots; /* absolute folders that may be read and written too */
     size_t extra_root_count;
-    bool read_only;         /* no state folder is made, no recovery is run, commits are refused */
+    bool read_only; /* no state folder is made, no recovery is run, commits are refused */
 } WorkspaceConfig;
 
-/* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped when read_only). */
+/* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped
+ * when read_only). */
 Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err);
-void ws_close(Workspace *ws); /* NULL is fine */
+void ws_close(Workspace *ws);     /* NULL is fine */
 Str ws_root(const Workspace *ws); /* canonical, no final slash */
 
-/* A checked place: canonical absolute path inside a root, and the path relative to ws_root for display (absolute when it lies in
- * an extra root). */
+/* A checked place: canonical absolute path inside a root, and the path relative to ws_root for display
+ * (absolute when it lies in an extra root). */
 typedef struct Path {
     Str absolute, relative;
 } Path;
 
-/* Relative (to the root) or absolute or file:// URI -> Path. ERR_DENIED outside the roots (also through symlinks), inside .git or our own state. The file
- * itself need not exist. */
+/* Relative (to the root) or absolute or file:// URI -> Path. ERR_DENIED outside the roots (also through
+ * symlinks), inside .git or our own state. The file itself need not exist. */
 bool ws_path(Workspace *ws, Str given, Arena *arena, Path *out, Err *err);
 
 /* What was seen of a file: its content hash decides. */
@@ -50,7 +52,8 @@ typedef struct FileText {
     bool has_crlf; /* most line ends are CRLF */
 } FileText;
 
-/* Through the FileIo. Missing file: ERR_NOT_FOUND. Binary (NUL): ERR_UNSUPPORTED. Over FILE_MAX_BYTES: ERR_LIMIT. */
+/* Through the FileIo. Missing file: ERR_NOT_FOUND. Binary (NUL): ERR_UNSUPPORTED. Over FILE_MAX_BYTES:
+ * ERR_LIMIT. */
 bool ws_read(Workspace *ws, Path path, Arena *arena, FileText *out, Err *err);
 Stamp stamp_of(Str text);
 
@@ -61,15 +64,17 @@ typedef struct FileList {
     size_t count;
     bool is_truncated;
 } FileList;
-/* Tracked and untracked-not-ignored regular files (libgit2), or a walk honouring .gitignore files without git. Our state and .git are never listed. */
+/* Tracked and untracked-not-ignored regular files (libgit2), or a walk honouring .gitignore files without
+ * git. Our state and .git are never listed. */
 bool ws_list(Workspace *ws, Arena *arena, FileList *out, Err *err);
 
 typedef struct Query {
     Str pattern;
-    bool is_fixed;      /* a literal, not a PCRE2 regex */
+    bool is_fixed; /* a literal, not a PCRE2 regex */
     bool ignore_case;
     bool whole_word;
-    size_t max_hits;    /* 0 = 10000 */
+    bool include_hidden;            /* names that start with a dot too, as in .github */
+    size_t max_hits;                /* 0 = 10000 */
     const volatile bool *cancelled; /* may be NULL; asked between files */
 } Query;
 
@@ -78,7 +83,7 @@ typedef struct Hit {
     size_t line;   /* from 1 */
     size_t column; /* byte, from 0 */
     size_t length; /* bytes matched */
-    Str text;      /* the line without its end (at most 4 KiB kept) */
+    Str text;      /* the line without its "\n"; a "\r" before that stays (at most 4 KiB kept) */
 } Hit;
 
 typedef struct Hits {
@@ -87,7 +92,10 @@ typedef struct Hits {
     bool is_truncated;
     size_t files_searched;
 } Hits;
-/* Lines matching, sorted by path then line; binary and over-large files are passed over. Bad pattern: ERR_INVALID with the offset. */
+/* Lines matching, one hit each (the first), as `rg -n --sort path` finds them: sorted by path (folder by
+ * folder, names bytewise) then line; hidden, ignored (also when tracked), binary and over-large files are
+ * passed over. The pattern never matches across lines. Bad pattern: ERR_INVALID with the offset; ERR_LIMIT:
+ * it backtracks too much; ERR_CANCELLED. */
 bool ws_find(Workspace *ws, const Query *query, Arena *arena, Hits *out, Err *err);
 
 /* ---- git facts ---- */
@@ -95,7 +103,8 @@ bool ws_find(Workspace *ws, const Query *query, Arena *arena, Hits *out, Err *er
 typedef struct GitFacts {
     bool has_repository;
     Str workdir, branch; /* branch empty when detached or unborn */
-    bool is_dirty;
+    bool is_dirty; /* a tracked file differs from the last commit, staged or not; untracked files do not count
+                    */
 } GitFacts;
 bool ws_git(Workspace *ws, Arena *arena, GitFacts *out, Err *err);
 bool ws_is_ignored(Workspace *ws, Path path);
@@ -104,19 +113,23 @@ bool ws_is_ignored(Workspace *ws, Path path);
 
 typedef struct Change Change;
 typedef struct ChangeInfo {
-    char id[32];      /* names the backup: mux-acp undo ID */
+    char id[32]; /* names the backup: mux-acp undo ID (its number alone will do) */
     size_t files;
 } ChangeInfo;
 
 Change *change_begin(Workspace *ws, Err *err);
-/* Replaces or creates (seen.exists false) a file. Copies nothing: text must live until commit. Sticky error, told by commit. */
+/* Replaces or creates (seen.exists false) a file. Copies nothing: text must live until commit. Sticky error,
+ * told by commit. */
 void change_put(Change *change, Path path, Stamp seen, Str text);
 void change_remove(Change *change, Path path, Stamp seen);
-void change_set_mode(Change *change, Path path, unsigned mode); /* after put: 0644, 0755 */
+/* After put: 0644 or 0755. Of an existing file only the executable bits follow; a new one is made with the
+ * umask. */
+void change_set_mode(Change *change, Path path, unsigned mode);
 /* A sentence for the backup's list ("Rename a to b"). */
 void change_describe(Change *change, Str title);
-/* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), rename, fsync, commit
- * point. Through an editor: backup, re-read and compare every target, write each, read back; on a failure what was written is put back. Frees the change either way. */
+/* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), rename,
+ * fsync, commit point. Through an editor: backup, re-read and compare every target, write each, read back; on
+ * a failure what was written is put back. Frees the change either way. */
 bool change_commit(Change *change, ChangeInfo *out, Err *err);
 void change_abandon(Change *change); /* NULL is fine */
 
@@ -132,14 +145,19 @@ typedef struct BackupList {
     size_t count;
 } BackupList;
 bool ws_backups(Workspace *ws, Arena *arena, BackupList *out, Err *err);
-/* Takes a change back as a transaction of its own; id empty = the newest not undone. ERR_CONFLICT when a file was changed since. */
+/* Takes a change back as a transaction of its own; id empty = the newest that is neither undone nor an undo.
+ * Undoing an undo by its id does the change again. ERR_CONFLICT when a file was changed since, ERR_NOT_FOUND,
+ * ERR_INVALID when it is undone already. Kept are the newest 50 backups, for 30 days and up to 200 MiB in
+ * all. */
 bool ws_undo(Workspace *ws, Str id, ChangeInfo *out, Err *err);
 
 typedef struct RecoverReport {
     size_t finished, rolled_back, cleaned; /* transactions */
     size_t conflicts;                      /* files that a third party wrote: left as they are */
 } RecoverReport;
-/* Finishes or undoes what a crash left (ws_open does it too). */
+/* Undoes what a crash left, or finishes it when only the commit point was missing or the way back is damaged
+ * (ws_open does it too). ERR_CONFLICT while another process holds the lock: nothing is left over then, it is
+ * still being made. */
 bool ws_recover(Workspace *ws, RecoverReport *out, Err *err);
 
 #endif

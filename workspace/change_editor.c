@@ -1,0 +1,161 @@
+/* The same transaction written through an editor: it holds the texts, shows every write to its user and may
+ * reformat what it saves. Backup and record come first, on disk, so that undo and recovery work as for plain
+ * files. What the editor cannot do (removing files, modes, folders) is done on disk. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/os.h"
+#include "workspace/workspace_internal.h"
+
+/* The text as the editor has it; a missing file is a stamp that does not exist. */
+static bool editor_read(Txn *txn, Str absolute, Str *text, Stamp *stamp, Err *err) {
+    Err why = {0};
+    *stamp = (Stamp){0};
+    *text = S("");
+    if (txn->ws->io.read(txn->ws->io.ctx, absolute, txn->arena, text, &why)) {
+        *stamp = stamp_of(*text);
+        return true;
+    }
+    if (why.code == ERR_NOT_FOUND)
+        return true;
+    if (err)
+        *err = why;
+    return false;
+}
+
+static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
+    int fd = txn_create(txn->old_fd, index, 0600, err);
+    bool ok = fd >= 0 && os_write_all(fd, text, err);
+    if (fd >= 0)
+        close(fd);
+    txn->manifest.old_bytes += text.len;
+    return ok;
+}
+
+bool editor_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
+    TxnFile *record = &txn->manifest.files[index];
+    Str shown = file->path.relative, text;
+    Spot spot;
+    struct stat st;
+    if (!editor_read(txn, file->path.absolute, &text, &record->before, err))
+        return false;
+    if (!stamp_eq(record->before, file->seen)) {
+        const char *how = !file->seen.exists      ? "exists already"
+                          : record->before.exists ? "changed"
+                                                  : "was removed";
+        return err_set(err, ERR_CONFLICT, "%.*s %s since it was read; read it again", STR_ARG(shown), how);
+    }
+    if (!spot_open(txn->ws, record->path, txn->arena, &spot, err))
+        return false;
+    bool is_on_disk = spot.dir >= 0 && fstatat(spot.dir, spot.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    spot.shown = shown;
+    bool ok = !is_on_disk || S_ISREG(st.st_mode) ||
+              err_set(err, ERR_UNSUPPORTED, "%.*s is not a regular file", STR_ARG(shown));
+    ok = ok && txn_is_writable(&spot, is_on_disk ? &st : NULL, err);
+    spot_close(&spot);
+    if (!ok || (record->before.exists && !stage_text(txn, index, text, err)))
+        return false;
+    record->mode_before = record->before.exists ? is_on_disk ? st.st_mode & 07777 : 0644 : 0;
+    record->after = file->is_removal ? (Stamp){0} : stamp_of(file->text);
+    record->mode_after = file->is_removal ? 0 : record->mode_before ? record->mode_before : 0644;
+    return true;
+}
+
+static bool set_mode(const Spot *spot, const ChangeFile *file, TxnFile *record, Err *err) {
+    struct stat st;
+    int fd = spot->dir >= 0 ? open_retry(spot->dir, spot->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0) : -1;
+    if (fd < 0)
+        return true; /* not saved yet: there is nothing to carry a mode */
+    bool ok = fstat(fd, &st) == 0;
+    if (ok && file->has_mode) {
+        bool is_executable = file->mode & S_IXUSR;
+        unsigned mode = file->is_exact_mode ? file->mode
+                        : is_executable     ? st.st_mode | (st.st_mode & 0444) >> 2
+                                            : st.st_mode & ~0111u;
+        ok = fchmod(fd, mode & 07777) == 0 && fstat(fd, &st) == 0;
+    }
+    if (ok)
+        record->mode_after = st.st_mode & 07777;
+    else
+        err_set_errno(err, errno, "cannot set the mode of %.*s", STR_ARG(record->path));
+    close(fd);
+    return ok;
+}
+
+/* Sends one text and records what came of it: a formatter in the editor may have the last word. */
+static bool write_one(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, Err *err) {
+    TxnFile *record = &txn->manifest.files[index];
+    Str text;
+    Stamp stamp;
+    txn->is_written[index] = true; /* also when it fails: nobody knows how far it came */
+    if (!txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, file->text, err) ||
+        !editor_read(txn, file->path.absolute, &text, &stamp, err))
+        return false;
+    if (!stamp.exists)
+        return err_set(err, ERR_IO, "the editor took the text of %.*s but does not have the file",
+                       STR_ARG(file->path.relative));
+    bool is_as_sent = stamp_eq(stamp, record->after);
+    record->after = stamp;
+    unsigned mode = record->mode_after;
+    if (!set_mode(spot, file, record, err))
+        return false;
+    return (is_as_sent && mode == record->mode_after) || txn_write_manifest(txn, err);
+}
+
+static bool remove_one(Txn *txn, size_t index, const Spot *spot, Err *err) {
+    Look look;
+    txn->is_written[index] = true;
+    if (!spot_look(spot, &look, err))
+        return false;
+    if (!look.stamp.exists)
+        return true; /* the editor had a text that was never saved */
+    return txn_place(txn, index, spot, NULL, txn->manifest.files[index].before, err);
+}
+
+bool editor_apply(Txn *txn, const Change *change, Err *err) {
+    if (!txn_make_dirs(txn, err))
+        return false;
+    for (int is_removing = 0; is_removing < 2; is_removing++) {
+        for (size_t i = 0; i < change->count; i++) {
+            const ChangeFile *file = &change->files[i];
+            Spot spot;
+            if (file->is_removal != is_removing)
+                continue;
+            if (!spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, err))
+                return false;
+            bool ok = is_removing ? remove_one(txn, i, &spot, err) : write_one(txn, i, file, &spot, err);
+            spot_close(&spot);
+            if (!ok)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool put_back(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
+    const TxnFile *record = &txn->manifest.files[index];
+    Str now_text, old_text;
+    Stamp now;
+    char name[32];
+    if (!record->before.exists || file->is_removal)
+        return true; /* on disk: txn_roll_back removes or restores it */
+    snprintf(name, sizeof name, "%zu", index);
+    if (!editor_read(txn, file->path.absolute, &now_text, &now, err) ||
+        !read_at(txn->old_fd, name, FILE_MAX_BYTES, txn->arena, &old_text, err))
+        return false;
+    if (stamp_eq(now, record->before))
+        return true;
+    return txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, old_text, err);
+}
+
+bool editor_roll_back(Txn *txn, const Change *change, Err *err) {
+    bool ok = true;
+    for (size_t i = change->count; i-- > 0;)
+        if (txn->is_written[i] && !put_back(txn, i, &change->files[i], err))
+            ok = false;
+    return ok;
+}

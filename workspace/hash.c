@@ -1,0 +1,75 @@
+/* SHA-256 (FIPS 180-4) of texts and descriptors, by libcrypto. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "workspace/workspace_internal.h"
+
+static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
+
+/* Without reading the system's configuration, which costs more than hashing a file. */
+static void crypto_init(void) {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
+Stamp stamp_of(Str text) {
+    pthread_once(&crypto_once, crypto_init);
+    Stamp stamp = {.exists = true};
+    EVP_Digest(text.ptr, text.len, stamp.sha256, NULL, EVP_sha256(), NULL);
+    return stamp;
+}
+
+bool hash_fd(int fd, int copy_fd, unsigned char sha256[32], Err *err) {
+    pthread_once(&crypto_once, crypto_init);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    if (!ok)
+        err_set(err, ERR_INTERNAL, "SHA-256 is not available");
+    char bytes[65536];
+    while (ok) {
+        ssize_t n = read(fd, bytes, sizeof bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            ok = err_set_errno(err, errno, "cannot read");
+        if (n <= 0)
+            break;
+        EVP_DigestUpdate(ctx, bytes, (size_t)n);
+        if (copy_fd >= 0)
+            ok = os_write_all(copy_fd, (Str){bytes, (size_t)n}, err);
+    }
+    if (ok)
+        EVP_DigestFinal_ex(ctx, sha256, NULL);
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+void hash_hex(const unsigned char sha256[32], char out[65]) {
+    for (int i = 0; i < 32; i++) {
+        out[2 * i] = "0123456789abcdef"[sha256[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[sha256[i] & 15];
+    }
+    out[64] = 0;
+}
+
+bool hash_parse(Str hex, unsigned char sha256[32]) {
+    if (hex.len != 64)
+        return false;
+    static const char DIGITS[] = "0123456789abcdef";
+    for (size_t i = 0; i < 32; i++) {
+        const char *high = memchr(DIGITS, hex.ptr[2 * i], 16), *low = memchr(DIGITS, hex.ptr[2 * i + 1], 16);
+        if (!high || !low)
+            return false;
+        sha256[i] = (unsigned char)((high - DIGITS) << 4 | (low - DIGITS));
+    }
+    return true;
+}
+
+bool stamp_eq(Stamp a, Stamp b) {
+    return a.exists == b.exists && (!a.exists || memcmp(a.sha256, b.sha256, sizeof a.sha256) == 0);
+}

@@ -1,0 +1,205 @@
+/* The record of one transaction, as text:
+ *
+ *   mux-manifest 1
+ *   id ID / undoes ID or - / time SECONDS / by disk|editor / bytes N / title ESCAPED
+ *   file MODE_BEFORE HASH_BEFORE MODE_AFTER HASH_AFTER PATH    octal modes; "-" for a file that does not
+ * exist made PATH                                                   folder created on the way, outermost
+ * first left PATH                                                   folder to remove afterwards when empty,
+ * innermost first sha256 HASH                                                 of all bytes above
+ *
+ * Texts and paths are percent-escaped: blanks, controls, "%" and bytes beyond ASCII. Lines come in this
+ * order.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workspace/workspace_internal.h"
+
+#define HEADER "mux-manifest 1"
+
+static void print_escaped(Str s, Buf *out) {
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '%')
+            buf_printf(out, "%%%02x", c);
+        else
+            buf_char(out, (char)c);
+    }
+}
+
+static void print_state(Stamp stamp, unsigned mode, Buf *out) {
+    char hex[65];
+    if (!stamp.exists) {
+        buf_cstr(out, " 0 -");
+        return;
+    }
+    hash_hex(stamp.sha256, hex);
+    buf_printf(out, " %o %s", mode, hex);
+}
+
+static void print_paths(const char *word, const Str *paths, size_t count, Buf *out) {
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "%s ", word);
+        print_escaped(paths[i], out);
+        buf_char(out, '\n');
+    }
+}
+
+void manifest_print(const Manifest *m, Buf *out) {
+    size_t begin = out->len;
+    buf_printf(out, HEADER "\nid %.*s\nundoes %.*s\ntime %.3f\nby %s\nbytes %llu\ntitle ", STR_ARG(m->id),
+               STR_ARG(m->undoes.len ? m->undoes : S("-")), m->unix_seconds,
+               m->is_by_editor ? "editor" : "disk", (unsigned long long)m->old_bytes);
+    print_escaped(m->title, out);
+    buf_char(out, '\n');
+    for (size_t i = 0; i < m->count; i++) {
+        buf_cstr(out, "file");
+        print_state(m->files[i].before, m->files[i].mode_before, out);
+        print_state(m->files[i].after, m->files[i].mode_after, out);
+        buf_char(out, ' ');
+        print_escaped(m->files[i].path, out);
+        buf_char(out, '\n');
+    }
+    print_paths("made", m->made_dirs, m->made_dir_count, out);
+    print_paths("left", m->left_dirs, m->left_dir_count, out);
+    char hex[65];
+    hash_hex(stamp_of(str_from(buf_text(out), begin)).sha256, hex);
+    buf_printf(out, "sha256 %s\n", hex);
+}
+
+static bool parse_escaped(Str s, Arena *arena, Str *out) {
+    char *p = arena_alloc(arena, s.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] != '%') {
+            p[n++] = s.ptr[i];
+            continue;
+        }
+        char hex[3] = {0}, *end;
+        if (i + 2 >= s.len)
+            return false;
+        memcpy(hex, s.ptr + i + 1, 2);
+        unsigned long value = strtoul(hex, &end, 16);
+        if (end != hex + 2 || value == 0)
+            return false;
+        p[n++] = (char)value;
+        i += 2;
+    }
+    *out = (Str){p, n};
+    return true;
+}
+
+static bool parse_path(Str s, Arena *arena, Str *out) {
+    if (!parse_escaped(s, arena, out))
+        return false;
+    Str below = str_starts(*out, S("/")) ? str_from(*out, 1) : *out;
+    return path_is_plain(below) && !path_is_protected(below);
+}
+
+static bool next_word(Str *rest, Str *word) {
+    size_t end = str_find_char(*rest, ' ', 0);
+    if (end == STR_NONE)
+        end = rest->len;
+    *word = str_slice(*rest, 0, end);
+    *rest = str_from(*rest, end + 1);
+    return word->len > 0;
+}
+
+static bool parse_state(Str *rest, Stamp *stamp, unsigned *mode) {
+    Str mode_word, hash_word;
+    char digits[8] = {0};
+    if (!next_word(rest, &mode_word) || !next_word(rest, &hash_word) || mode_word.len > 4)
+        return false;
+    memcpy(digits, mode_word.ptr, mode_word.len);
+    if (strspn(digits, "01234567") != mode_word.len)
+        return false;
+    *mode = (unsigned)strtoul(digits, NULL, 8);
+    *stamp = (Stamp){.exists = !str_eq(hash_word, S("-"))};
+    return !stamp->exists || hash_parse(hash_word, stamp->sha256);
+}
+
+static bool parse_file(Str line, Arena *arena, TxnFile *out) {
+    return parse_state(&line, &out->before, &out->mode_before) &&
+           parse_state(&line, &out->after, &out->mode_after) && (out->before.exists || out->after.exists) &&
+           parse_path(line, arena, &out->path);
+}
+
+/* "word rest" -> rest. */
+static bool take_field(Str *text, const char *word, Str *value) {
+    Str line, key = str_of(word);
+    if (!str_next_line(text, &line) || !str_starts(line, key) || line.len <= key.len ||
+        line.ptr[key.len] != ' ')
+        return false;
+    *value = str_from(line, key.len + 1);
+    return true;
+}
+
+static bool parse_number(Str s, double *out) {
+    char digits[40] = {0};
+    if (!s.len || s.len >= sizeof digits)
+        return false;
+    memcpy(digits, s.ptr, s.len);
+    if (strspn(digits, "0123456789.") != s.len)
+        return false;
+    *out = strtod(digits, NULL);
+    return true;
+}
+
+static bool parse_head(Str *text, Arena *arena, Manifest *m) {
+    Str line, undoes, time, by, bytes, title;
+    double old_bytes;
+    if (!str_next_line(text, &line) || !str_eq(line, S(HEADER)) || !take_field(text, "id", &m->id) ||
+        !take_field(text, "undoes", &undoes) || !take_field(text, "time", &time) ||
+        !take_field(text, "by", &by) || !take_field(text, "bytes", &bytes) ||
+        !take_field(text, "title", &title))
+        return false;
+    if (!parse_number(time, &m->unix_seconds) || !parse_number(bytes, &old_bytes) || m->id.len >= 32 ||
+        undoes.len >= 32 || !parse_escaped(title, arena, &m->title))
+        return false;
+    m->id = str_copy(arena, m->id);
+    m->undoes = str_eq(undoes, S("-")) ? S("") : str_copy(arena, undoes);
+    m->old_bytes = old_bytes < 1e18 ? (uint64_t)old_bytes : 0;
+    m->is_by_editor = str_eq(by, S("editor"));
+    return true;
+}
+
+static bool parse_lines(Str text, Arena *arena, Manifest *m) {
+    size_t files = 0, made = 0, left = 0;
+    for (Str line; str_next_line(&text, &line);) {
+        TxnFile file;
+        Str path;
+        if (str_starts(line, S("file "))) {
+            if (!parse_file(str_from(line, 5), arena, &file))
+                return false;
+            LIST_PUSH(arena, m->files, m->count, files, file);
+        } else if (str_starts(line, S("made "))) {
+            if (!parse_path(str_from(line, 5), arena, &path))
+                return false;
+            LIST_PUSH(arena, m->made_dirs, m->made_dir_count, made, path);
+        } else if (str_starts(line, S("left "))) {
+            if (!parse_path(str_from(line, 5), arena, &path))
+                return false;
+            LIST_PUSH(arena, m->left_dirs, m->left_dir_count, left, path);
+        } else {
+            return false;
+        }
+    }
+    return m->count > 0;
+}
+
+bool manifest_parse(Str bytes, Arena *arena, Manifest *out, Err *err) {
+    *out = (Manifest){0};
+    const size_t tail = sizeof "sha256 \n" - 1 + 64;
+    unsigned char sum[32];
+    if (bytes.len <= tail)
+        return err_set(err, ERR_INVALID, "the record of a change is cut short");
+    Str body = str_slice(bytes, 0, bytes.len - tail), last = str_from(bytes, bytes.len - tail);
+    if (!str_ends(body, S("\n")) || !str_starts(last, S("sha256 ")) || !str_ends(last, S("\n")) ||
+        !hash_parse(str_slice(last, 7, 71), sum) || memcmp(stamp_of(body).sha256, sum, sizeof sum) != 0)
+        return err_set(err, ERR_INVALID, "the record of a change is damaged: its checksum is wrong");
+    Str text = body;
+    if (!parse_head(&text, arena, out) || !parse_lines(text, arena, out))
+        return err_set(err, ERR_INVALID, "the record of a change is not one that this version writes");
+    return true;
+}

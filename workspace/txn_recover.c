@@ -1,0 +1,339 @@
+/* What a crash left: each prepared transaction is undone, or finished when nothing is missing but its commit
+ * point.
+ *
+ * A file is in one of four states by its content: BEFORE, AFTER, BOTH (the texts are equal) or OTHER, which
+ * is what a third party wrote: that one is left alone and counted. Every step can be repeated, since a
+ * recovery can be interrupted.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "workspace/workspace_internal.h"
+
+typedef enum FileState { FILE_BEFORE, FILE_AFTER, FILE_BOTH, FILE_OTHER } FileState;
+
+static FileState state_of(const TxnFile *file, const Look *look) {
+    bool is_before = !look->is_other && stamp_eq(look->stamp, file->before);
+    bool is_after = !look->is_other && stamp_eq(look->stamp, file->after);
+    return is_before && is_after ? FILE_BOTH : is_before ? FILE_BEFORE : is_after ? FILE_AFTER : FILE_OTHER;
+}
+
+bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Arena *arena, Txn *out,
+              Err *err) {
+    *out = (Txn){.ws = ws, .arena = arena, .txns_fd = -1, .fd = -1, .old_fd = -1, .new_fd = -1};
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    Str text;
+    out->txns_fd = open_retry(state_fd, "txn", flags, 0);
+    out->fd = out->txns_fd < 0 ? -1 : open_retry(out->txns_fd, str_cstr(arena, id), flags, 0);
+    if (out->fd < 0) {
+        err_set_errno(err, errno, "cannot open the backup %.*s", STR_ARG(id));
+        txn_close(out);
+        return false;
+    }
+    out->manifest.id = id;
+    out->old_fd = open_retry(out->fd, "old", flags, 0);
+    out->new_fd = open_retry(out->fd, "new", flags, 0);
+    bool ok = read_at(out->fd, manifest_name, MANIFEST_MAX_BYTES, arena, &text, err) &&
+              manifest_parse(text, arena, &out->manifest, err);
+    if (ok && !str_eq(out->manifest.id, id))
+        ok = err_set(err, ERR_INVALID, "the record of the change %.*s names another one", STR_ARG(id));
+    if (ok)
+        out->is_written = ARENA_ARRAY(arena, bool, out->manifest.count);
+    else
+        txn_close(out);
+    return ok;
+}
+
+static bool staged_hash(const Txn *txn, const char *name, Stamp *out) {
+    *out = (Stamp){0};
+    int fd = open_retry(txn->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    struct stat st;
+    out->exists = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && hash_fd(fd, -1, out->sha256, NULL);
+    close(fd);
+    return out->exists;
+}
+
+/* A third party's text that was displaced in the very moment of the crash, before it could be put back. */
+static bool holds_foreign_text(const Txn *txn, size_t index, char name[32]) {
+    const TxnFile *file = &txn->manifest.files[index];
+    Stamp stamp;
+    if (file->after.exists)
+        txn_new_name(index, name);
+    else
+        txn_gone_name(index, name);
+    return staged_hash(txn, name, &stamp) && !stamp_eq(stamp, file->before) && !stamp_eq(stamp, file->after);
+}
+
+static bool restore(Txn *txn, size_t index, const Spot *spot, size_t *conflicts, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    char foreign[32], old[32], back[32];
+    Err why = {0};
+    bool ok;
+    if (holds_foreign_text(txn, index, foreign)) {
+        *conflicts += 1;
+        ok = txn_place(txn, index, spot, foreign, file->after, &why);
+    } else if (!file->before.exists) {
+        ok = txn_place(txn, index, spot, NULL, file->after, &why);
+    } else {
+        Stamp copied = {.exists = true};
+        snprintf(old, sizeof old, "old/%zu", index);
+        snprintf(back, sizeof back, "back-%zu", index);
+        ok = txn_copy(txn, old, back, file->mode_before, copied.sha256, &why);
+        if (ok && !stamp_eq(copied, file->before))
+            ok = err_set(&why, ERR_IO, "the backup of %.*s is damaged", STR_ARG(file->path));
+        ok = ok && txn_place(txn, index, spot, back, file->after, &why);
+        unlinkat(txn->fd, back, 0);
+    }
+    if (ok)
+        return true;
+    if (why.code == ERR_CONFLICT) {
+        *conflicts += 1;
+        return true;
+    }
+    if (err)
+        *err = why;
+    return false;
+}
+
+static bool restore_mode(const TxnFile *file, const Spot *spot, const Look *look, Err *err) {
+    unsigned mode = look->st.st_mode & 07777;
+    if (!file->before.exists || mode == file->mode_before || mode != file->mode_after)
+        return true;
+    int fd = open_retry(spot->dir, spot->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    bool ok = fd >= 0 && fchmod(fd, file->mode_before) == 0;
+    if (!ok)
+        err_set_errno(err, errno, "cannot restore the mode of %.*s", STR_ARG(file->path));
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    Spot spot;
+    Look look;
+    if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
+        return false;
+    txn_unlink_temp(txn, index, &spot);
+    bool ok = spot_look(&spot, &look, err);
+    FileState state = ok ? state_of(file, &look) : FILE_OTHER;
+    if (ok && state == FILE_AFTER)
+        ok = restore(txn, index, &spot, conflicts, err);
+    else if (ok && (state == FILE_BOTH || state == FILE_BEFORE))
+        ok = restore_mode(file, &spot, &look, err);
+    else if (ok)
+        *conflicts += 1;
+    spot_close(&spot);
+    return ok;
+}
+
+bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err) {
+    for (size_t i = txn->manifest.count; i-- > 0;)
+        if (!roll_back_file(txn, i, conflicts, err))
+            return false;
+    txn_remove_dirs(txn, txn->manifest.made_dirs, txn->manifest.made_dir_count, true);
+    return txn_sync_dirs(txn, err);
+}
+
+/* What recovery sees before it decides. */
+typedef struct Survey {
+    size_t before, after, other;
+    size_t lost_old; /* changed files whose backup is missing or damaged: they cannot go back */
+    size_t lost_new; /* unchanged files whose new text is missing or damaged: they cannot go forward */
+} Survey;
+
+static bool survey_file(Txn *txn, size_t index, Survey *survey, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    char name[32];
+    Spot spot;
+    Look look;
+    Stamp stamp;
+    if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
+        return false;
+    bool ok = spot_look(&spot, &look, err);
+    spot_close(&spot);
+    if (!ok)
+        return false;
+    FileState state = state_of(file, &look);
+    if (state == FILE_AFTER) {
+        survey->after++;
+        snprintf(name, sizeof name, "old/%zu", index);
+        survey->lost_old +=
+            file->before.exists && !(staged_hash(txn, name, &stamp) && stamp_eq(stamp, file->before));
+    } else if (state == FILE_BEFORE) {
+        survey->before++;
+        txn_new_name(index, name);
+        survey->lost_new +=
+            file->after.exists && !(staged_hash(txn, name, &stamp) && stamp_eq(stamp, file->after));
+    } else {
+        survey->other += state == FILE_OTHER;
+    }
+    return true;
+}
+
+static bool roll_forward(Txn *txn, Err *err) {
+    if (!txn_make_dirs(txn, err))
+        return false;
+    for (size_t i = 0; i < txn->manifest.count; i++) {
+        const TxnFile *file = &txn->manifest.files[i];
+        char staged[32];
+        Spot spot;
+        Look look;
+        if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
+            return false;
+        txn_new_name(i, staged);
+        bool ok = spot_look(&spot, &look, err);
+        if (ok && state_of(file, &look) == FILE_BEFORE)
+            ok = txn_place(txn, i, &spot, file->after.exists ? staged : NULL, file->before, err);
+        spot_close(&spot);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* Puts a transaction aside that must not be tried again; its backup stays for people to look at. */
+static bool keep_aside(Txn *txn, Err *err) {
+    if (renameat(txn->fd, "manifest", txn->fd, "kept") == 0 && sync_fd(txn->fd))
+        return true;
+    return err_set_errno(err, errno, "cannot put an interrupted change aside");
+}
+
+static bool recover_prepared(Txn *txn, RecoverReport *report, Err *err) {
+    Survey survey = {0};
+    for (size_t i = 0; i < txn->manifest.count; i++)
+        if (!survey_file(txn, i, &survey, err))
+            return false;
+    bool is_done = survey.before == 0 && survey.other == 0;
+    bool must_go_on =
+        survey.lost_old > 0 && survey.lost_new == 0 && survey.other == 0 && !txn->manifest.is_by_editor;
+    if (is_done || must_go_on) {
+        if ((must_go_on && !roll_forward(txn, err)) || !txn_sync_dirs(txn, err) || !txn_commit(txn, err))
+            return false;
+        txn_tidy(txn);
+        report->finished++;
+        return true;
+    }
+    size_t conflicts = 0;
+    if (!txn_roll_back(txn, &conflicts, err))
+        return false;
+    report->rolled_back++;
+    report->conflicts += conflicts;
+    if (conflicts)
+        return keep_aside(txn, err);
+    txn_discard(txn);
+    return true;
+}
+
+typedef enum TxnState { TXN_NONE, TXN_HALF, TXN_PREPARED, TXN_COMMITTED, TXN_UNTIDY, TXN_KEPT } TxnState;
+
+static bool has_entry(int dir, const char *name) {
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static TxnState txn_state(int state_fd, Str id) {
+    char path[64];
+    snprintf(path, sizeof path, "txn/%.*s", STR_ARG(id));
+    int fd = open_retry(state_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return TXN_NONE;
+    TxnState state = TXN_HALF;
+    if (has_entry(fd, "manifest"))
+        state = TXN_PREPARED;
+    else if (has_entry(fd, "committed"))
+        state = has_entry(fd, "new") ? TXN_UNTIDY : TXN_COMMITTED;
+    else if (has_entry(fd, "kept"))
+        state = TXN_KEPT;
+    close(fd);
+    return state;
+}
+
+/* A record that cannot be read is put aside: nothing may be done in its name. */
+static bool recover_damaged(Workspace *ws, Str id, const Err *why, RecoverReport *report) {
+    char from[64], to[64];
+    snprintf(from, sizeof from, "txn/%.*s/manifest", STR_ARG(id));
+    snprintf(to, sizeof to, "txn/%.*s/kept", STR_ARG(id));
+    log_line(LOG_WARN, "the interrupted change %.*s is put aside: %s", STR_ARG(id), why->text);
+    report->conflicts++;
+    return renameat(ws->state_fd, from, ws->state_fd, to) == 0;
+}
+
+static bool recover_one(Workspace *ws, Str id, Arena *arena, RecoverReport *report, Err *err) {
+    char path[64];
+    Txn txn;
+    Err why = {0};
+    TxnState state = txn_state(ws->state_fd, id);
+    if (state == TXN_HALF) {
+        snprintf(path, sizeof path, "txn/%.*s", STR_ARG(id));
+        report->cleaned++;
+        return remove_below(ws->state_fd, path) ||
+               err_set_errno(err, errno, "cannot remove a half-made backup");
+    }
+    if (state == TXN_UNTIDY && txn_open(ws, ws->state_fd, id, "committed", arena, &txn, NULL)) {
+        txn_tidy(&txn);
+        txn_close(&txn);
+        report->cleaned++;
+    }
+    if (state != TXN_PREPARED)
+        return true;
+    if (!txn_open(ws, ws->state_fd, id, "manifest", arena, &txn, &why)) {
+        if (why.code == ERR_INVALID)
+            return recover_damaged(ws, id, &why, report);
+        if (err)
+            *err = why;
+        return false;
+    }
+    bool ok =
+        recover_prepared(&txn, report, err) || err_wrap(err, "the interrupted change %.*s", STR_ARG(id));
+    txn_close(&txn);
+    return ok;
+}
+
+bool recover_locked(Workspace *ws, RecoverReport *out, Err *err) {
+    Arena arena = {0};
+    TxnNames names;
+    *out = (RecoverReport){0};
+    bool ok = txn_names(ws->state_fd, &arena, &names, err);
+    for (size_t i = names.count; ok && i-- > 0;)
+        ok = recover_one(ws, names.ids[i], &arena, out, err);
+    arena_free(&arena);
+    return ok;
+}
+
+static bool has_work(const Workspace *ws, Err *err, bool *ok) {
+    Arena arena = {0};
+    TxnNames names = {0};
+    int state = state_peek(ws);
+    bool found = false;
+    *ok = state < 0 || txn_names(state, &arena, &names, err);
+    for (size_t i = 0; !found && i < names.count; i++) {
+        TxnState what = txn_state(state, names.ids[i]);
+        found = what == TXN_HALF || what == TXN_PREPARED || what == TXN_UNTIDY;
+    }
+    if (state >= 0)
+        close(state);
+    arena_free(&arena);
+    return found;
+}
+
+bool ws_recover(Workspace *ws, RecoverReport *out, Err *err) {
+    bool ok;
+    *out = (RecoverReport){0};
+    if (ws->read_only)
+        return err_set(err, ERR_DENIED, "the workspace was opened for reading only");
+    if (!has_work(ws, err, &ok))
+        return ok;
+    if (!state_enter(ws, false, 0, err))
+        return false;
+    ok = recover_locked(ws, out, err);
+    state_leave(ws);
+    return ok;
+}
