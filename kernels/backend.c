@@ -8,6 +8,7 @@
 
 /* Best first: the first one is what a NULL name means. */
 static const BackendKind *const KINDS[] = {
+    &CPU_BACKEND,
     &REF_BACKEND,
 };
 

@@ -72,7 +72,7 @@ typedef struct MatMul {
 typedef struct KvRows {
     uint16_t *rows; /* position p at rows + p * row_values */
     int64_t row_values;
-    float *rows_f32; /* not NULL: the rows are here and `rows` is not used */
+    float *rows_f32; /* not NULL: the rows are here and `rows` is not used; keys and values alike */
 } KvRows;
 
 typedef struct Ops {

@@ -1,5 +1,7 @@
 #include "tests/runner.h"
 
-extern const TestSuite KERNELS_DTYPE_SUITE;
-const TestSuite *const TEST_SUITES[] = {&KERNELS_DTYPE_SUITE};
+extern const TestSuite KERNELS_DTYPE_SUITE, KERNELS_MATMUL_SUITE, KERNELS_ATTENTION_SUITE,
+    KERNELS_ELEMENTS_SUITE;
+const TestSuite *const TEST_SUITES[] = {&KERNELS_DTYPE_SUITE, &KERNELS_MATMUL_SUITE, &KERNELS_ATTENTION_SUITE,
+                                        &KERNELS_ELEMENTS_SUITE};
 const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;

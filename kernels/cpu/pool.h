@@ -1,0 +1,21 @@
+/* Pool: threads that share the items of one job after another. pool_run returns when every item is done.
+ *
+ * Items are handed out one by one, so a thread that the system holds up delays the others little. Workers
+ * that find no job spin for a fraction of a millisecond, since the next operation of a model usually follows
+ * at once, then sleep.
+ */
+#ifndef MUX_KERNELS_CPU_POOL_H
+#define MUX_KERNELS_CPU_POOL_H
+
+#include <stdbool.h>
+
+typedef struct Pool Pool;
+typedef void (*PoolTask)(void *context, int item, int worker); /* worker: 0 .. threads - 1 */
+
+Pool *pool_open(int threads); /* the caller counts as one; NULL when threads or memory run out */
+void pool_close(Pool *pool);  /* NULL is fine */
+int pool_threads(const Pool *pool);
+/* One caller at a time; task must not call pool_run. */
+void pool_run(Pool *pool, PoolTask task, void *context, int items);
+
+#endif
