@@ -6,7 +6,8 @@
 
 enum {
     VOCABULARY_LONGEST_TOKEN = 255, /* longer tokens are never offered where bytes are checked */
-    VOCABULARY_MARKER_LENGTH = 7,   /* <<<<<<< ======= >>>>>>> */
+    VOCABULARY_LONGEST_NAME = 64,
+    VOCABULARY_MARKER_LENGTH = 7, /* <<<<<<< ======= >>>>>>> */
 };
 
 /* A trie laid out in depth-first order: the children of a node follow it, `skip` is the first node after
@@ -32,7 +33,7 @@ struct Vocabulary {
     int32_t *same;   /* per token: the next token with the same bytes, or -1 */
     uint64_t *text;  /* sets of tokens: stands for text */
     uint64_t *plain; /* whole UTF-8, no control characters, no line end, does not start like a marker line */
-    uint64_t *names; /* only letters, digits, '_' and '-' */
+    uint64_t *names; /* only letters, digits, '_' and '-', and short */
     uint64_t *ends;
     int32_t first_end; /* the tokenizer's own end token, or any; -1 when there is none */
     int32_t *crossers; /* tokens in which a line end is followed by a whole marker */

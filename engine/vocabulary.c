@@ -80,8 +80,10 @@ static bool is_plain(Str bytes) {
     return true;
 }
 
-/* Only letters, digits, '_' and '-': may stand anywhere in a path. */
+/* Only letters, digits, '_' and '-': may stand anywhere in a path that is not at its length limit. */
 static bool is_name(Str bytes) {
+    if (bytes.len > VOCABULARY_LONGEST_NAME)
+        return false;
     for (size_t i = 0; i < bytes.len; i++)
         if (!is_name_byte((uint8_t)bytes.ptr[i]))
             return false;
