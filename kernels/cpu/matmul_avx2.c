@@ -111,9 +111,12 @@ static INLINE void float_tile(DType type, const MatMul *job, int64_t row0, int64
                 sum[r][t] = _mm256_fmadd_ps(weights[r], columns, sum[r][t]);
         }
     }
-    for (int r = 0; r < row_count && row0 + r < row1; r++)
+#pragma GCC unroll 4
+    for (int r = 0; r < row_count; r++)
+#pragma GCC unroll 6
         for (int t = 0; t < tokens; t++)
-            matmul_store(job, row0 + r, token0 + t, avx2_fold(sum[r][t]));
+            if (row0 + r < row1)
+                matmul_store(job, row0 + r, token0 + t, avx2_fold(sum[r][t]));
 }
 
 static INLINE void matmul_floats(DType type, const MatMul *job, int64_t row0, int64_t row1, const float *x,

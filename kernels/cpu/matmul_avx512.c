@@ -299,9 +299,12 @@ static INLINE void float_tile(DType type, const MatMul *job, int64_t row0, int64
     if (c < weight->cols)
         float_step(type, rows, x, x_stride, c, (__mmask16)((1u << (weight->cols - c)) - 1), sum, row_count,
                    tokens);
-    for (int r = 0; r < row_count && row0 + r < row1; r++)
+#pragma GCC unroll 8
+    for (int r = 0; r < row_count; r++)
+#pragma GCC unroll 6
         for (int t = 0; t < tokens; t++)
-            matmul_store(job, row0 + r, token0 + t, avx512_fold(sum[r][t]));
+            if (row0 + r < row1)
+                matmul_store(job, row0 + r, token0 + t, avx512_fold(sum[r][t]));
 }
 
 static INLINE void float_rows(DType type, const MatMul *job, int64_t row0, int64_t row1, const float *x,
