@@ -1,5 +1,5 @@
 # The programs that ./dev runs, as targets and as lists in the build folder: mux-tests (tests.list), mux-replays and
-# mux-fuzzers (fuzz.list, names), mux-benches (bench.list).
+# mux-fuzzers (fuzz.list, names), mux-benches (bench.list), mux-program (the agent and its embedded model).
 get_property(programs GLOBAL PROPERTY MUX_TEST_PROGRAMS)
 get_property(fuzz_names GLOBAL PROPERTY MUX_FUZZ_REPLAYS)
 get_property(benches GLOBAL PROPERTY MUX_BENCH_PROGRAMS)
@@ -19,9 +19,13 @@ add_custom_target(mux-tests)
 add_custom_target(mux-replays)
 add_custom_target(mux-fuzzers)
 add_custom_target(mux-benches)
-if(TARGET mux-acp)
-  add_dependencies(mux-tests mux-acp)
-endif()
+add_custom_target(mux-program)
+foreach(target mux-acp mux_tiny)
+  if(TARGET ${target})
+    add_dependencies(mux-program ${target})
+  endif()
+endforeach()
+add_dependencies(mux-tests mux-program)
 foreach(program ${programs})
   add_dependencies(mux-tests ${program})
 endforeach()
