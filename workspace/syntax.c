@@ -29,7 +29,23 @@ static void map_rules(SyntaxTree *tree, const TSLanguage *grammar) {
     }
 }
 
+/* Headers named .h may hold C++: lines that no C text begins so. */
+Language syntax_language_of_text(Language language, Str text) {
+    static const char *const STARTS[] = {"template<", "template <", "namespace ", "using namespace ",
+                                         "public:",   "private:",   "protected:"};
+    if (language != LANGUAGE_C)
+        return language;
+    for (Str rest = text, line; str_next_line(&rest, &line);) {
+        line = str_trim(line);
+        for (size_t i = 0; i < sizeof STARTS / sizeof *STARTS; i++)
+            if (str_starts(line, str_of(STARTS[i])))
+                return LANGUAGE_CPP;
+    }
+    return language;
+}
+
 bool syntax_parse(Language language, Str text, SyntaxTree *out, Err *err) {
+    language = syntax_language_of_text(language, text);
     *out = (SyntaxTree){.language = language, .text = text};
     const TSLanguage *grammar = syntax_grammar(language);
     if (!grammar)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* Where LANGUAGE_C is given, texts that plainly hold C++ (headers named .h) are read as C++. */
 typedef enum Language {
     LANGUAGE_NONE, /* no grammar: text only */
     LANGUAGE_C,

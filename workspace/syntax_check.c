@@ -124,6 +124,7 @@ static Str line_at(Str text, size_t wanted) {
 bool syntax_is_worse(Language language, Str before, Str after, Arena *arena, SyntaxErrors *out) {
     *out = (SyntaxErrors){0};
     ErrorLines old, new;
+    language = syntax_language_of_text(language, before);
     if (!syntax_grammar(language) || !collect_errors(language, after, arena, &new, NULL) || new.count == 0 ||
         !collect_errors(language, before, arena, &old, NULL))
         return false;

@@ -44,6 +44,7 @@ typedef struct SyntaxTree {
     unsigned char *rule_of; /* by node symbol: row of SYNTAX_RULES or SYNTAX_NO_RULE */
     size_t rule_of_count;
 } SyntaxTree;
+Language syntax_language_of_text(Language language, Str text);
 /* ERR_LIMIT when it took too long or the text is too large. The language must have a grammar. */
 bool syntax_parse(Language language, Str text, SyntaxTree *out, Err *err);
 void syntax_tree_free(SyntaxTree *tree);

@@ -110,6 +110,7 @@ static void test_c(void) {
     CHECK_STR(occurrences_text(LANGUAGE_C, str_of(C_TEXT), S("LIMIT"), &arena), S("0:8d 1:32"));
     CHECK_SYMBOLS(LANGUAGE_C, "typedef struct A A;\ntypedef struct B C;\nstruct A { int x; };\n",
                   "~type A 0-0\ntype C 1-1\ntype A 2-2\n field x 2-2\n");
+    CHECK_SYMBOLS(LANGUAGE_C, "namespace n {\nclass A {};\n}\n", "module n 0-2\n type A 1-1\n");
     CHECK_OCCURRENCES(LANGUAGE_C, "struct P p = { .x = x };", "x", "0:16m 0:20");
     arena_free(&arena);
 }
