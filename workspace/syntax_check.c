@@ -76,16 +76,37 @@ bool syntax_errors(Language language, Str text, Arena *arena, SyntaxErrors *out,
 
 /* ---- comparing ---- */
 
-/* An edited line still counts as the same line when at least half of it is a common start and end. */
+static bool is_word_byte(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
+           (unsigned char)c >= 0x80;
+}
+
+/* Equal but for the names in them. */
+static bool has_same_form(Str a, Str b) {
+    size_t i = 0, k = 0;
+    while (i < a.len && k < b.len) {
+        if (is_word_byte(a.ptr[i]) && is_word_byte(b.ptr[k])) {
+            while (i < a.len && is_word_byte(a.ptr[i]))
+                i++;
+            while (k < b.len && is_word_byte(b.ptr[k]))
+                k++;
+        } else if (a.ptr[i++] != b.ptr[k++]) {
+            return false;
+        }
+    }
+    return i == a.len && k == b.len;
+}
+
+/* An edited line still counts as the same line when only names changed, or when at least half of it is a
+ * common start and end. */
 static bool is_similar(Str a, Str b) {
     size_t shorter = a.len < b.len ? a.len : b.len, longer = a.len < b.len ? b.len : a.len;
-    size_t same = 0;
+    size_t same = 0, tail = 0;
     while (same < shorter && a.ptr[same] == b.ptr[same])
         same++;
-    size_t tail = 0;
     while (same + tail < shorter && a.ptr[a.len - 1 - tail] == b.ptr[b.len - 1 - tail])
         tail++;
-    return (same + tail) * 2 >= longer;
+    return (same + tail) * 2 >= longer || has_same_form(a, b);
 }
 
 static bool has_line(Str text, Str wanted) {

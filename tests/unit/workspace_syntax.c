@@ -422,6 +422,8 @@ static void test_worse_beside_old_errors(void) {
     /* the line in error is edited */
     CHECK(!syntax_is_worse(LANGUAGE_PYTHON, before, S("x2 = )\ndef f(a):\n    return g(a)\ny = 2\n"), &arena,
                            &errors));
+    /* only names change in it */
+    CHECK(!syntax_is_worse(LANGUAGE_PYTHON, S("foo = )\n"), S("another_long_name = )\n"), &arena, &errors));
     /* lines move */
     CHECK(!syntax_is_worse(LANGUAGE_PYTHON, before, S("z = 1\nx = )\ndef f(a):\n    return g(a)\n"), &arena,
                            &errors));
