@@ -19,7 +19,7 @@ enum {
     THREADS_MAX = 8,
     FILES_PER_THREAD_MIN = 64,
     HITS_DEFAULT = 10000,
-    LINE_KEPT = 4096,
+    TEXT_DEFAULT = 4096,
     LITERAL_MIN = 3,       /* shorter ones are in too many lines to help */
     MATCH_LIMIT = 2000000, /* steps of one match */
     JIT_STACK_MAX = 1 << 20
@@ -42,7 +42,7 @@ typedef struct Search {
     Pattern pattern;
     FileList files;
     FileHits *hits; /* one per file */
-    size_t max_hits;
+    size_t max_hits, max_text;
     atomic_size_t next, total, searched;
     atomic_bool is_stopped;
 } Search;
@@ -228,7 +228,8 @@ static void add_hit(Scan *scan, size_t line_begin, size_t line_end, size_t begin
         scan->counted = str_find_char(scan->text, '\n', scan->counted) + 1;
         scan->line++;
     }
-    size_t kept = line_end - line_begin < LINE_KEPT ? line_end - line_begin : LINE_KEPT;
+    size_t max_text = scan->worker->search->max_text;
+    size_t kept = line_end - line_begin < max_text ? line_end - line_begin : max_text;
     Hit hit = {.path = scan->path,
                .line = scan->line + 1,
                .column = begin - line_begin,
@@ -323,6 +324,8 @@ static bool load(Worker *worker, Str path, Str *out) {
     }
     close(fd);
     *out = (Str){worker->buffer, have};
+    if (str_starts(*out, S("\xEF\xBB\xBF"))) /* a byte order mark is no part of the first line */
+        *out = str_from(*out, 3);
     return ok && have > 0 && !memchr(worker->buffer, 0, have);
 }
 
@@ -440,7 +443,10 @@ static bool run(Search *search, Arena *arena, Hits *out, Err *err) {
 bool ws_find(Workspace *ws, const Query *query, Arena *arena, Hits *out, Err *err) {
     *out = (Hits){0};
     Arena scratch = {0};
-    Search search = {.ws = ws, .query = query, .max_hits = query->max_hits ? query->max_hits : HITS_DEFAULT};
+    Search search = {.ws = ws,
+                     .query = query,
+                     .max_hits = query->max_hits ? query->max_hits : HITS_DEFAULT,
+                     .max_text = query->max_text ? query->max_text : TEXT_DEFAULT};
     WalkRules rules = {.has_hidden = query->include_hidden, .has_search_rules = true, .has_nested = true};
     bool ok = pattern_open(query, &scratch, &search.pattern, err) &&
               list_walk(ws, rules, &scratch, &search.files, err);

@@ -75,11 +75,13 @@ bool read_at(int dir_fd, const char *name, size_t max_bytes, Arena *arena, Str *
     return ok;
 }
 
-static bool make_folder(int dir_fd, const char *name) {
+/* *is_new is set when the folder was not there. */
+static bool make_folder(int dir_fd, const char *name, bool *is_new) {
     int failed;
     do
         failed = mkdirat(dir_fd, name, 0700);
     while (failed && errno == EINTR);
+    *is_new |= !failed;
     return !failed || errno == EEXIST;
 }
 
@@ -124,9 +126,10 @@ static bool write_ignore(int state_fd) {
 static bool state_make(const Workspace *ws, Err *err) {
     int parent = open_parent(ws);
     int fd = -1;
-    bool ok = parent >= 0 && make_folder(parent, state_name(ws)) &&
+    bool is_new = false;
+    bool ok = parent >= 0 && make_folder(parent, state_name(ws), &is_new) &&
               (fd = open_folder(parent, state_name(ws))) >= 0 && (ws->has_git || write_ignore(fd)) &&
-              make_folder(fd, "txn") && sync_fd(fd) && sync_fd(parent);
+              make_folder(fd, "txn", &is_new) && (!is_new || (sync_fd(fd) && sync_fd(parent)));
     int e = errno;
     if (fd >= 0)
         close(fd);

@@ -75,6 +75,7 @@ typedef struct Query {
     bool whole_word;
     bool include_hidden;            /* names that start with a dot too, as in .github */
     size_t max_hits;                /* 0 = 10000 */
+    size_t max_text;                /* bytes of a line kept in a hit; 0 = 4 KiB */
     const volatile bool *cancelled; /* may be NULL; asked between files */
 } Query;
 
@@ -83,7 +84,7 @@ typedef struct Hit {
     size_t line;   /* from 1 */
     size_t column; /* byte, from 0 */
     size_t length; /* bytes matched */
-    Str text;      /* the line without its "\n"; a "\r" before that stays (at most 4 KiB kept) */
+    Str text;      /* the line without a byte order mark and its "\n"; a "\r" before that stays */
 } Hit;
 
 typedef struct Hits {
