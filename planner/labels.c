@@ -236,13 +236,23 @@ static bool work_target(Turn *turn, FileTargets *t, Target *target, Err *err) {
     return true;
 }
 
+/* Texts that had errors before are judged by their number. */
+static bool is_syntax_worse(Turn *turn, const FileWork *file, SyntaxErrors *worse) {
+    SyntaxErrors before = {0}, after = {0};
+    if (!syntax_is_worse(file->language, file->seen.text, file->new_text, &turn->arena, worse))
+        return false;
+    bool counted = syntax_errors(file->language, file->seen.text, &turn->arena, &before, NULL) &&
+                   syntax_errors(file->language, file->new_text, &turn->arena, &after, NULL);
+    return !counted || before.count == 0 || after.count > before.count;
+}
+
 static bool work_file(Turn *turn, FileTargets *t, Err *err) {
     for (size_t i = t->count; i-- > 0;) /* from the end, so that lines above keep their numbers */
         if (!t->items[i].is_done && !work_target(turn, t, &t->items[i], err))
             return false;
     t->file->new_text = targets_join(t, &turn->arena);
     SyntaxErrors worse;
-    if (syntax_is_worse(t->file->language, t->file->seen.text, t->file->new_text, &turn->arena, &worse))
+    if (is_syntax_worse(turn, t->file, &worse))
         turn_problem(turn, str_printf(&turn->arena, "%.*s would no longer parse at line %zu (%.*s)",
                                       STR_ARG(t->file->path.relative), worse.first_line + 1,
                                       STR_ARG(str_slice(str_trim(worse.first_text), 0, 80))));
@@ -258,17 +268,29 @@ static bool work_file(Turn *turn, FileTargets *t, Err *err) {
 
 /* ---- the whole ---- */
 
+static bool is_target_line(const FileTargets *file, size_t line) {
+    for (size_t i = 0; i < file->count; i++)
+        if (file->items[i].line == line)
+            return true;
+    return false;
+}
+
 /* The old name must be gone from the code, and the new one must not have meant something before. */
 static void check_rename(Turn *turn, const FileTargets *files, size_t count) {
     const Request *r = &turn->request;
     for (size_t f = 0; f < count; f++) {
         const FileWork *file = files[f].file;
         OccurrenceList left = {0};
-        if (syntax_occurrences(file->language, file->new_text, r->from, &turn->arena, &left, NULL) &&
-            left.count)
+        if (!syntax_occurrences(file->language, file->new_text, r->from, &turn->arena, &left, NULL))
+            left.count = 0;
+        for (size_t i = 0; i < left.count; i++) {
+            if (!is_target_line(&files[f], left.items[i].line))
+                continue;
             turn_problem(turn,
                          str_printf(&turn->arena, "%.*s:%zu still uses %.*s", STR_ARG(file->path.relative),
-                                    left.items[0].line + 1, STR_ARG(r->from)));
+                                    left.items[i].line + 1, STR_ARG(r->from)));
+            break;
+        }
         SymbolList symbols = {0};
         if (!syntax_symbols(file->language, file->seen.text, &turn->arena, &symbols, NULL))
             continue;

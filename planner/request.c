@@ -42,7 +42,7 @@ static const Pattern PATTERNS[] = {
      0},
     {INTENT_SET, "replace ?the VALUE $a of ?the ?KIND $n with|by $b", 0},
     {INTENT_SET, "?the ?VALUE ?of $n should|must be $b instead of $a", 0},
-    {INTENT_SET, "?the ?VALUE ?of $n should|must be $b not $a", 0},
+    {INTENT_SET, "?the ?VALUE ?of $n should|must be $b ?and not $a", 0},
     {INTENT_SET, "?the ?VALUE ?of $n should|must be $b", 0},
     {INTENT_SET, "change $n = $a to $b", 0},
     {INTENT_REPLACE,
@@ -56,8 +56,14 @@ static const Pattern PATTERNS[] = {
      0},
     {INTENT_SET, "make ?the ?VALUE ?of ?the ?KIND $n ?equal ?to $b", 0},
     {INTENT_SET, "use $b for $n", 0},
-    {INTENT_INSERT, "insert|add|put ?a|the ?new ?LINE $b before|above ?the ?line $n", 0},
-    {INTENT_INSERT, "insert|add|put ?a|the ?new ?LINE $b after|below|behind|following ?the ?line $n", 0},
+    {INTENT_INSERT,
+     "insert|add|put|append ?a|the ?new ?LINE $b ?right|directly|immediately|just before|above ?the "
+     "?line|statement $n",
+     0},
+    {INTENT_INSERT,
+     "insert|add|put|append ?a|the ?new ?LINE $b ?right|directly|immediately|just "
+     "after|below|behind|following ?the ?line|statement $n",
+     0},
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the ?the line|lines that call|calls $n", REMOVE_CALL},
     {INTENT_REMOVE,
      "remove|delete|drop ?all|every|each|the ?the line|lines that|which "
@@ -70,6 +76,7 @@ static const Pattern PATTERNS[] = {
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the ?unused import|include of $n", REMOVE_IMPORT},
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the ?unused $n import|include", REMOVE_IMPORT},
     {INTENT_REMOVE, "remove|delete|drop ?this|the line $n", REMOVE_LINE},
+    {INTENT_REMOVE, "remove|delete|drop $n+ END", REMOVE_LINE},
     {INTENT_REMOVE, "remove|delete|drop $n", REMOVE_LINE},
 };
 
@@ -267,7 +274,23 @@ static Str without_quotes(Str s) {
                : s;
 }
 
-static void take_operands(Request *r, const Pattern *p, const Match *m) {
+/* "`n` with default 3" is the parameter n=3. */
+static Str with_default(Str param, Arena *arena) {
+    size_t at = str_find(param, S(" with default "), 0);
+    if (at == STR_NONE)
+        return param;
+    Str name = str_trim(str_slice(param, 0, at)), value = str_trim(str_from(param, at + 14));
+    if (str_starts(value, S("value ")))
+        value = str_trim(str_from(value, 6));
+    for (size_t i = 0; i < 2; i++) {
+        Str *s = i ? &value : &name;
+        if (s->len > 1 && s->ptr[0] == '`' && s->ptr[s->len - 1] == '`')
+            *s = str_slice(*s, 1, s->len - 1);
+    }
+    return str_printf(arena, "%.*s=%.*s", STR_ARG(name), STR_ARG(value));
+}
+
+static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *arena) {
     const Str *c = m->captures;
     r->intent = p->intent;
     r->from = c['a'];
@@ -287,7 +310,10 @@ static void take_operands(Request *r, const Pattern *p, const Match *m) {
         }
         break;
     case INTENT_SET: r->target = without_call(without_quotes(r->target)); break;
-    case INTENT_PARAM: r->target = without_call(without_quotes(r->target)); break;
+    case INTENT_PARAM:
+        r->target = without_call(without_quotes(without_call(r->target)));
+        r->to = with_default(r->to, arena);
+        break;
     case INTENT_REMOVE:
         if (p->remove_kind != REMOVE_LINE)
             r->target = without_call(without_quotes(r->target));
@@ -320,13 +346,13 @@ static void refine_intent(Request *r) {
         r->intent = INTENT_REPLACE;
 }
 
-static void read_intent(Request *r) {
+static void read_intent(Request *r, Arena *arena) {
     size_t limit = r->word_count < 8 ? r->word_count : 8;
     for (size_t p = 0; p < sizeof PATTERNS / sizeof *PATTERNS; p++) {
         for (size_t at = 0; at < limit; at++) {
             Match m = {.request = r};
             if (match_from(&m, PATTERNS[p].form, at)) {
-                take_operands(r, &PATTERNS[p], &m);
+                take_operands(r, &PATTERNS[p], &m, arena);
                 r->is_after = strstr(PATTERNS[p].form, "after|") != NULL;
                 refine_intent(r);
                 return;
@@ -486,10 +512,34 @@ static Str canonical_words(const Request *r, Arena *arena) {
     }
 }
 
+static bool unquote(Str *s) {
+    if (s->len < 3 || (s->ptr[0] != '"' && s->ptr[0] != '\'') || s->ptr[s->len - 1] != s->ptr[0])
+        return false;
+    *s = str_slice(*s, 1, s->len - 1);
+    return true;
+}
+
+bool request_unquote(Request *r, Arena *arena) {
+    bool from = unquote(&r->from), target = unquote(&r->target);
+    if (from)
+        unquote(&r->to);
+    if (!from && !target)
+        return false;
+    if (r->is_calls) {
+        r->from = without_call(r->from);
+        r->to = without_call(r->to);
+    }
+    if (r->intent == INTENT_REMOVE && r->remove_kind != REMOVE_LINE)
+        r->target = without_call(r->target);
+    refine_intent(r);
+    r->canonical = canonical_words(r, arena);
+    return true;
+}
+
 void request_read(Str text, const Str *listing, size_t listing_count, Arena *arena, Request *out) {
     *out = (Request){.text = str_trim(text)};
     read_words(out, arena);
-    read_intent(out);
+    read_intent(out, arena);
     read_paths(out, listing, listing_count, arena);
     read_names(out, arena);
     for (size_t i = 0; i < out->word_count; i++)

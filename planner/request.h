@@ -49,6 +49,10 @@ typedef struct Request {
 /* listing: all paths of the repository, sorted; used to recognise paths and file names. */
 void request_read(Str text, const Str *listing, size_t listing_count, Arena *arena, Request *out);
 
+/* The second reading, when the operands were not found with the quotes they carry: quotes as mere marks.
+ * False when there are none. */
+bool request_unquote(Request *request, Arena *arena);
+
 bool is_identifier(Str s);
 /* Compound identifiers (a_b, aB, a2) are names even in prose. */
 bool is_compound(Str s);

@@ -107,6 +107,24 @@ static void scan_lines(Turn *turn, FileTargets *t) {
             add_target(t, &turn->arena, &capacity, i);
 }
 
+/* A line that reads like the head of the function, for texts whose tree does not show it. */
+static bool looks_like_head(Language language, Str line, Str name) {
+    size_t at = find_word(line, name, 0);
+    if (at == STR_NONE || at + name.len >= line.len || line.ptr[at + name.len] != '(')
+        return false;
+    Str before = str_trim(str_slice(line, 0, at)), text = str_trim(line);
+    if (str_ends(before, S("def")) || str_ends(before, S("function")) || str_ends(before, S("func")) ||
+        str_ends(before, S("fn")))
+        return true;
+    static const char *const CONTROL[] = {"if",   "for",   "while", "switch", "return",
+                                          "else", "await", "new",   "="};
+    for (size_t i = 0; i < sizeof CONTROL / sizeof *CONTROL; i++)
+        if (str_ends(before, str_of(CONTROL[i])) || str_starts(before, str_of(CONTROL[i])))
+            return false;
+    bool is_c = language == LANGUAGE_C || language == LANGUAGE_CPP;
+    return str_ends(text, S("{")) || (is_c && before.len && !isspace((unsigned char)line.ptr[0]));
+}
+
 /* The definition of the function, and in C and C++ its prototypes. The target is the line that ends the
  * parameter list. */
 static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
@@ -116,6 +134,9 @@ static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
     size_t capacity = 0;
     bool c_like = t->file->language == LANGUAGE_C || t->file->language == LANGUAGE_CPP;
     Str name = turn->request.target;
+    bool has_definition = false;
+    for (size_t s = 0; s < symbols.count; s++)
+        has_definition |= symbols.items[s].kind == SYMBOL_FUNCTION && str_eq(symbols.items[s].name, name);
     for (size_t i = 0; i < t->line_count; i++) {
         size_t at = find_word(t->lines[i].text, name, 0);
         if (at == STR_NONE)
@@ -130,7 +151,8 @@ static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
                 is_inside = true;
         }
         bool is_prototype = c_like && !is_inside && str_contains(str_from(t->lines[i].text, at), S("("));
-        if (!is_definition && !is_prototype)
+        if (!is_definition && !is_prototype &&
+            (has_definition || !looks_like_head(t->file->language, t->lines[i].text, name)))
             continue;
         size_t last = i; /* the line on which the parameter list closes */
         Str signature = str_from(t->lines[i].text, at);
@@ -295,6 +317,18 @@ static bool is_whole_line(Turn *turn, const FileTargets *file, size_t line) {
     return str_eq(str_trim(file->lines[line].text), str_trim(turn->request.target));
 }
 
+static bool has_literal_value(Turn *turn, const FileTargets *file, size_t line) {
+    size_t at;
+    Str text = file->lines[line].text;
+    if (!line_assigns(text, turn->request.target, &at))
+        return false;
+    Str value = str_trim(str_from(text, at));
+    size_t end = 0;
+    while (end < value.len && !strchr(",;)]} \t", value.ptr[end]))
+        end++;
+    return is_literal(str_slice(value, 0, end)) || (value.len && strchr("\"'", value.ptr[0]));
+}
+
 static void tell_choice(Turn *turn, const FileTargets *files, size_t count, size_t total) {
     Buf out = {0};
     buf_printf(&out, "%.*s fits %zu places (", STR_ARG(search_key(&turn->request)), total);
@@ -317,6 +351,8 @@ static bool choose(Turn *turn, FileTargets *files, size_t count) {
                      (r->intent == INTENT_REMOVE && !r->is_removal_of_all);
     if (r->intent == INTENT_REMOVE && r->remove_kind == REMOVE_LINE)
         prefer(turn, files, count, is_whole_line);
+    if (r->intent == INTENT_SET && is_literal(r->to) && total_targets(files, count) > 1)
+        prefer(turn, files, count, has_literal_value);
     if (about_one && total_targets(files, count) > 1)
         prefer(turn, files, count, is_top_level);
     size_t total = total_targets(files, count), touched = 0;
@@ -345,9 +381,10 @@ static void tell_nothing(Turn *turn) {
         turn_problem(turn, str_printf(&turn->arena, "%.*s was not found in this repository", STR_ARG(key)));
 }
 
-bool targets_find(Turn *turn, FileTargets **out, size_t *count, Err *err) {
+/* Reads the candidate files and keeps those with targets. */
+static bool find_in_files(Turn *turn, FileTargets **out, size_t *count, Err *err) {
     Str *paths = NULL;
-    size_t path_count = 0, n = 0;
+    size_t path_count = 0;
     *count = 0;
     if (!candidate_paths(turn, &paths, &path_count, err))
         return false;
@@ -357,7 +394,7 @@ bool targets_find(Turn *turn, FileTargets **out, size_t *count, Err *err) {
                                       STR_ARG(search_key(&turn->request)), path_count));
         return true;
     }
-    FileTargets *files = ARENA_ARRAY(&turn->arena, FileTargets, path_count + 1);
+    FileTargets *files = *out = ARENA_ARRAY(&turn->arena, FileTargets, path_count + 1);
     for (size_t i = 0; i < path_count && !turn_is_cancelled(turn); i++) {
         Err why = {0};
         FileWork *file = turn_file(turn, paths[i], &why);
@@ -365,16 +402,23 @@ bool targets_find(Turn *turn, FileTargets **out, size_t *count, Err *err) {
             turn_problem(turn, str_of(why.text));
             continue;
         }
-        files[n] = (FileTargets){.file = file};
-        if (!find_in_file(turn, &files[n], err))
+        files[*count] = (FileTargets){.file = file};
+        if (!find_in_file(turn, &files[*count], err))
             return false;
-        n += files[n].count > 0;
+        *count += files[*count].count > 0;
     }
-    if (n == 0 && turn->problem_count == 0)
+    return true;
+}
+
+bool targets_find(Turn *turn, FileTargets **out, size_t *count, Err *err) {
+    if (!find_in_files(turn, out, count, err))
+        return false;
+    if (*count == 0 && turn->problem_count == 0 && request_unquote(&turn->request, &turn->arena) &&
+        !find_in_files(turn, out, count, err))
+        return false;
+    if (*count == 0 && turn->problem_count == 0)
         tell_nothing(turn);
-    if (n && choose(turn, files, n)) {
-        *out = files;
-        *count = n;
-    }
+    if (*count && !choose(turn, *out, *count))
+        *count = 0;
     return true;
 }
