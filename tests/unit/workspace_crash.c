@@ -71,7 +71,8 @@ static void count_loader_calls(CrashRun *run) {
             run->loader_calls[i] += str_contains(line, str_printf(arena, " %s(", CALLS[i]));
 }
 
-/* These tests ask what the kernel saw, not what a disk kept: memory will do, and there a sync costs nothing. */
+/* These tests ask what the kernel saw, not what a disk kept: memory will do, and there a sync costs nothing.
+ */
 static void use_memory_folder(void) {
     if (access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 0);
