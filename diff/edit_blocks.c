@@ -125,8 +125,8 @@ static Str path_in_sentence(Str s) {
     return count == 1 ? found : count ? s : S("");
 }
 
-/* The path that a line above a block gives; empty for none. */
-static Str path_in_line(Str line) {
+/* The path that a line above a block gives; empty for none. *is_alone: the line says nothing else. */
+static Str path_in_line(Str line, bool *is_alone) {
     Str s = str_trim(line);
     bool is_comment = str_starts(s, S("//")) || str_starts(s, S("<!--"));
     s = is_comment ? str_trim(strip_ends(s, "/<!-", "->")) : s;
@@ -134,7 +134,8 @@ static Str path_in_line(Str line) {
     s = str_trim(strip_ends(after_word(s), "*` \t\"'", "*` \t\"'"));
     if (str_ends(s, S(":")))
         s = strip_ends(s, "", ":*`");
-    if (str_find_char(s, ' ', 0) == STR_NONE) {
+    *is_alone = str_find_char(s, ' ', 0) == STR_NONE;
+    if (*is_alone) {
         bool is_bare_name = !looks_like_path(s) && s.len && s.len < 64 && str_eq(s, str_trim(line));
         for (size_t i = 0; is_bare_name && i < s.len; i++)
             is_bare_name = is_path_sign(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != '!' && s.ptr[i] != ',';
@@ -169,6 +170,7 @@ static size_t line_above(const EditParser *parser, size_t from) {
 static Str take_path(EditParser *parser) {
     struct EditParserState *s = parser->state;
     Str path = S(""), info;
+    bool is_alone;
     size_t at = line_above(parser, s->prose_count);
     if (at == STR_NONE)
         return path;
@@ -180,18 +182,17 @@ static Str take_path(EditParser *parser) {
         at = line_above(parser, s->prose_count);
         if (path.len || at == STR_NONE || s->prose[at].is_fence)
             return path;
-        path = path_in_line(edit_span(parser, s->prose[at].span));
-        if (path.len && str_find_char(str_trim(edit_span(parser, s->prose[at].span)), ' ', 0) == STR_NONE)
+        path = path_in_line(edit_span(parser, s->prose[at].span), &is_alone);
+        if (path.len && is_alone)
             s->prose_count = at;
         return path;
     }
-    path = path_in_line(edit_span(parser, s->prose[at].span));
-    if (!path.len)
+    path = path_in_line(edit_span(parser, s->prose[at].span), &is_alone);
+    if (!path.len || !is_alone)
         return path;
-    if (str_find_char(str_trim(edit_span(parser, s->prose[at].span)), ' ', 0) == STR_NONE)
-        s->prose_count = at;
+    s->prose_count = at;
     size_t fence = line_above(parser, s->prose_count);
-    if (fence != STR_NONE && s->prose[fence].is_fence && s->prose_count == at && !s->is_fence_open) {
+    if (fence != STR_NONE && s->prose[fence].is_fence && !s->is_fence_open) {
         s->is_fence_open = true;
         s->prose_count = fence;
     }
@@ -211,7 +212,8 @@ static void open_block(EditParser *parser, Span line, const Marker *marker, Str 
     s->block = (OpenBlock){
         .line = s->line_number, .begin = line.end, .signs = marker->signs, .indent = marker->indent};
     Str path = take_path(parser);
-    Str given = path_in_line(strip_ends(rest, ":", ""));
+    bool is_alone;
+    Str given = path_in_line(strip_ends(rest, ":", ""), &is_alone);
     if (given.len)
         path = given;
     if (path.len)

@@ -1,0 +1,139 @@
+#include <string.h>
+
+#include "base/utf8.h"
+#include "diff/edit_locate_internal.h"
+
+static const char *ascii_for(uint32_t c) {
+    switch (c) {
+    case 0x2018:
+    case 0x2019:
+    case 0x201A:
+    case 0x201B:
+    case 0x2032: return "'";
+    case 0x201C:
+    case 0x201D:
+    case 0x201E:
+    case 0x201F:
+    case 0x2033: return "\"";
+    case 0x2010:
+    case 0x2011:
+    case 0x2012:
+    case 0x2013:
+    case 0x2014:
+    case 0x2015:
+    case 0x2212: return "-";
+    case 0x00A0:
+    case 0x2002:
+    case 0x2003:
+    case 0x2007:
+    case 0x2009:
+    case 0x202F:
+    case 0x3000: return " ";
+    case 0x2026: return "...";
+    case 0x200B:
+    case 0xFEFF: return "";
+    default: return NULL;
+    }
+}
+
+Str fold_punctuation(Str line, Arena *arena) {
+    bool is_ascii = true;
+    for (size_t i = 0; i < line.len && is_ascii; i++)
+        is_ascii = (unsigned char)line.ptr[i] < 0x80;
+    if (is_ascii)
+        return line;
+    Buf out = {0};
+    for (size_t at = 0; at < line.len;) {
+        size_t begin = at;
+        const char *ascii = ascii_for(utf8_next(line, &at));
+        if (ascii)
+            buf_cstr(&out, ascii);
+        else
+            buf_str(&out, str_slice(line, begin, at));
+    }
+    Str folded = buf_copy(&out, arena);
+    buf_free(&out);
+    return folded;
+}
+
+static Str line_key(Str line, MatchLevel level, Arena *arena) {
+    switch (level) {
+    case MATCH_EXACT: return line;
+    case MATCH_LINE_ENDINGS: return line_body(line);
+    case MATCH_TRAILING_BLANKS: return str_trim_end(line);
+    case MATCH_INDENT:
+    case MATCH_BLANK_LINES: return str_trim(line);
+    default: return str_trim(fold_punctuation(line, arena));
+    }
+}
+
+static Str indent_of(Str line) {
+    size_t n = 0;
+    while (n < line.len && (line.ptr[n] == ' ' || line.ptr[n] == '\t'))
+        n++;
+    return str_slice(line, 0, n);
+}
+
+/* One and the same prefix is added to, or removed from, every line that is not blank. */
+static bool is_uniform_shift(const Str *file, const Str *old, size_t count) {
+    Str prefix = S("");
+    bool is_set = false, is_added = false;
+    for (size_t i = 0; i < count; i++) {
+        if (line_is_blank(old[i]))
+            continue;
+        Str there = indent_of(file[i]), here = indent_of(old[i]);
+        bool longer_there = there.len >= here.len;
+        if (is_set && prefix.len)
+            longer_there = is_added;
+        Str longer = longer_there ? there : here, shorter = longer_there ? here : there;
+        if (!str_ends(longer, shorter))
+            return false;
+        Str this_prefix = str_slice(longer, 0, longer.len - shorter.len);
+        if (is_set && !str_eq(prefix, this_prefix))
+            return false;
+        prefix = this_prefix;
+        is_added = longer_there;
+        is_set = true;
+    }
+    return true;
+}
+
+/* Where the pattern may start again after a mismatch: Knuth, Morris, Pratt 1977. */
+static size_t *failure_links(const uint32_t *pattern, size_t count, Arena *scratch) {
+    size_t *links = ARENA_ARRAY(scratch, size_t, count + 1);
+    for (size_t i = 1, k = 0; i < count; i++) {
+        while (k && pattern[i] != pattern[k])
+            k = links[k];
+        k += pattern[i] == pattern[k];
+        links[i + 1] = k;
+    }
+    return links;
+}
+
+static void hit_add(Hits *hits, size_t line) {
+    if (hits->count < HITS_NAMED)
+        hits->lines[hits->count] = line;
+    hits->count++;
+}
+
+Hits match_lines(const Locate *locate, const LineTable *lines, size_t first, size_t count, MatchLevel level) {
+    const LineTable *file = &locate->file;
+    Hits hits = {0};
+    if (count == 0 || count > file->count)
+        return hits;
+    LineNames names = line_names(file->count + count, locate->scratch);
+    uint32_t *pattern = ARENA_ARRAY(locate->scratch, uint32_t, count);
+    for (size_t i = 0; i < count; i++)
+        pattern[i] = line_name(&names, line_key(lines->lines[first + i], level, locate->scratch));
+    size_t *links = failure_links(pattern, count, locate->scratch);
+    for (size_t i = 0, k = 0; i < file->count && hits.count <= HITS_NAMED; i++) {
+        uint32_t name = line_name(&names, line_key(file->lines[i], level, locate->scratch));
+        while (k && (k == count || name != pattern[k]))
+            k = links[k];
+        k += name == pattern[k];
+        if (k == count && (level < MATCH_INDENT ||
+                           is_uniform_shift(file->lines + i + 1 - count, lines->lines + first, count)))
+            hit_add(&hits, i + 1 - count);
+    }
+    return hits;
+}
