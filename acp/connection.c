@@ -36,7 +36,7 @@ void session_stop_turn(AcpSession *session) {
     turn_cancel(session->session);
     if (session->editor)
         editor_files_cancel(session->editor);
-    updates_withdraw_question(&session->updates);
+    updates_cancel(&session->updates);
 }
 
 void acp_session_free(AcpSession *session) {

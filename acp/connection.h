@@ -2,9 +2,9 @@
  *
  *   Connection *c = connection_open(&config, &err); connection_run(c); connection_close(c);
  *
- * connection_run returns after end of input, a write failure or connection_stop, with all turns cancelled and joined
- * and what was left to say written. The host's planner is asked for at the first session, not before: initialize is
- * answered without any model or library.
+ * connection_run returns after end of input, a write failure or connection_stop, with all turns cancelled and
+ * joined and what was left to say written. The host's planner is asked for at the first session, not before:
+ * initialize is answered without any model or library.
  */
 #ifndef MUX_ACP_CONNECTION_H
 #define MUX_ACP_CONNECTION_H
@@ -16,7 +16,7 @@ typedef struct Connection Connection;
 
 typedef struct ConnectionHost {
     void *ctx;
-    Planner *(*planner)(void *ctx, Err *err);             /* opened on first use; NULL + sentence */
+    Planner *(*planner)(void *ctx, Err *err);              /* opened on first use; NULL + sentence */
     size_t (*models)(void *ctx, const ModelCard **models); /* asked after planner succeeded; may be NULL */
 } ConnectionHost;
 

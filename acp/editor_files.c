@@ -122,7 +122,8 @@ static bool call_client(EditorFiles *editor, const char *method, Json *params, b
     }
     bool has_answer = editor->is_answered && !editor->is_cut_off;
     pthread_mutex_unlock(&editor->lock);
-    return has_answer || err_set(err, ERR_CANCELLED, "the editor did not answer %s before the turn ended", method);
+    return has_answer ||
+           err_set(err, ERR_CANCELLED, "the editor did not answer %s before the turn ended", method);
 }
 
 /* The client's words about a failed call: message, and details where it gives them. */
@@ -216,8 +217,8 @@ static bool read_file(void *ctx, Str path, Arena *arena, Str *text, Err *err) {
         return err_set(err, ERR_IO, "the editor's answer about %.*s holds no text", STR_ARG(path));
     Str given = json_str_value(content);
     if (given.len > FILE_MAX_BYTES)
-        return err_set(err, ERR_LIMIT, "%.*s is %zu bytes in the editor, more than the limit of %zu", STR_ARG(path),
-                       given.len, FILE_MAX_BYTES);
+        return err_set(err, ERR_LIMIT, "%.*s is %zu bytes in the editor, more than the limit of %zu",
+                       STR_ARG(path), given.len, FILE_MAX_BYTES);
     given = str_copy(arena, given);
     *text = on_disk ? as_on_disk(editor, path, given, disk, arena) : given;
     return true;

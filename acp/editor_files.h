@@ -1,10 +1,10 @@
-/* editor_files: FileIo through the client (fs/read_text_file, fs/write_text_file), so that the user's unsaved text is seen
- * and our changes are reviewed in the editor.
+/* editor_files: FileIo through the client (fs/read_text_file, fs/write_text_file), so that the user's unsaved
+ * text is seen and our changes are reviewed in the editor.
  *
- * Used by one turn thread; every call there blocks until the client answers. A cancel wakes a waiting read at once and
- * gives a waiting write a moment, because what was written has to be known; a dying peer wakes both.
- * What the editor does not know is read from disk. Editors keep texts with LF; where the file on disk has CRLF, CRLF is
- * what the turn sees, so that the text read here and the file's bytes stay the same thing.
+ * Used by one turn thread; every call there blocks until the client answers. A cancel wakes a waiting read at
+ * once and gives a waiting write a moment, because what was written has to be known; a dying peer wakes both.
+ * What the editor does not know is read from disk. Editors keep texts with LF; where the file on disk has
+ * CRLF, CRLF is what the turn sees, so that the text read here and the file's bytes stay the same thing.
  */
 #ifndef MUX_ACP_EDITOR_FILES_H
 #define MUX_ACP_EDITOR_FILES_H

@@ -168,8 +168,9 @@ void peer_call(Peer *peer, const char *method, Json *params, ReplyFn reply, void
     Buf line = {0};
     pthread_mutex_lock(&peer->lock);
     *id = call->id = peer->next_call++;
-    buf_printf(&line, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\",\"params\":",
-               (unsigned long long)call->id, method);
+    buf_printf(&line,
+               "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\",\"params\":", (unsigned long long)call->id,
+               method);
     bool is_refused = peer->calls_ended;
     if (!is_refused) {
         call->next = peer->calls;
@@ -239,14 +240,16 @@ static void take_answer(Peer *peer, Str raw_id, const Json *result, const Json *
     }
     PendingCall *call = is_ours ? take_call(peer, id) : NULL;
     if (!call) {
-        log_line(LOG_INFO, "an answer with the unknown id %.*s is ignored", STR_ARG(str_slice(raw_id, 0, 40)));
+        log_line(LOG_INFO, "an answer with the unknown id %.*s is ignored",
+                 STR_ARG(str_slice(raw_id, 0, 40)));
         return;
     }
     call->reply(call->ctx, result, error);
     free(call);
 }
 
-/* A line that cannot be read may still be the answer that a turn waits for: it gets a failure instead of silence. */
+/* A line that cannot be read may still be the answer that a turn waits for: it gets a failure instead of
+ * silence. */
 static bool take_broken_answer(Peer *peer, Str line, const char *problem) {
     Str id, ignored;
     if (!json_raw_member(line, "id", &id) || json_raw_member(line, "method", &ignored))
@@ -307,7 +310,8 @@ static bool find_id(Str line, const Json *object, Arena *arena, Str *raw, bool *
         *raw = buf_copy(&text, arena);
         buf_free(&text);
     }
-    *is_valid = cJSON_IsNull(value) || cJSON_IsString(value) || (cJSON_IsNumber(value) && is_json_number(*raw));
+    *is_valid =
+        cJSON_IsNull(value) || cJSON_IsString(value) || (cJSON_IsNumber(value) && is_json_number(*raw));
     return true;
 }
 
@@ -359,8 +363,8 @@ void rpc_take_line(Peer *peer, Str line) {
                     str_printf(&arena, "The line cannot be read: %s.", err.text), NULL);
         arena_free(&arena);
     } else if (cJSON_IsArray(value)) {
-        peer_refuse(peer, NULL_ID, RPC_INVALID_REQUEST, S("Batches are not part of the protocol; send one message a line."),
-                    NULL);
+        peer_refuse(peer, NULL_ID, RPC_INVALID_REQUEST,
+                    S("Batches are not part of the protocol; send one message a line."), NULL);
     } else if (!cJSON_IsObject(value)) {
         peer_refuse(peer, NULL_ID, RPC_INVALID_REQUEST, S("The line is not a JSON object."), NULL);
     } else {

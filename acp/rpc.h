@@ -5,13 +5,14 @@
  *   while (peer_pump(p, timeout_ms)) ...;      // read, dispatch, write; false when the peer is gone
  *   peer_flush(p, 1000); peer_close(p);
  *
- * Threads: one thread pumps (the protocol thread); handlers and reply functions run on it. peer_reply, peer_refuse,
- * peer_notify, peer_call and peer_forget may be called from any thread; peer_stop also from a signal handler. Every outgoing message passes one outbox as a whole line, so the order on the wire is the order
- * of the calls. Other threads wait while the outbox is very full, the protocol thread never does; it stops reading
- * instead.
+ * Threads: one thread pumps (the protocol thread); handlers and reply functions run on it. peer_reply,
+ * peer_refuse, peer_notify, peer_call and peer_forget may be called from any thread; peer_stop also from a
+ * signal handler. Every outgoing message passes one outbox as a whole line, so the order on the wire is the
+ * order of the calls. Other threads wait while the outbox is very full, the protocol thread never does; it
+ * stops reading instead.
  *
- * Framing follows the Agent Client Protocol: one object per line, no batches, ids echoed byte for byte, a cap on a
- * line's length after which the stream is picked up again at the next line end.
+ * Framing follows the Agent Client Protocol: one object per line, no batches, ids echoed byte for byte, a cap
+ * on a line's length after which the stream is picked up again at the next line end.
  */
 #ifndef MUX_ACP_RPC_H
 #define MUX_ACP_RPC_H
@@ -41,7 +42,7 @@ typedef struct RpcId {
 typedef uint64_t CallId;
 
 typedef struct RpcMessage {
-    RpcId id; /* empty for notifications */
+    RpcId id;           /* empty for notifications */
     const Json *params; /* NULL when absent */
     Str raw_params;     /* the same as text */
 } RpcMessage;
@@ -65,14 +66,16 @@ typedef struct PeerTap {
 } PeerTap;
 
 /* Takes no ownership of the descriptors. methods must outlive the peer. */
-Peer *peer_open(int in_fd, int out_fd, const Method *const *methods, size_t method_count, void *ctx, Err *err);
-void peer_close(Peer *peer); /* NULL is fine; open calls must have ended (peer_end_calls) */
+Peer *peer_open(int in_fd, int out_fd, const Method *const *methods, size_t method_count, void *ctx,
+                Err *err);
+void peer_close(Peer *peer);                /* NULL is fine; open calls must have ended (peer_end_calls) */
 void peer_set_tap(Peer *peer, PeerTap tap); /* before the first pump */
 
-/* Waits at most timeout_ms (-1: without end) for something to do and does it. False after end of input, a write
- * failure or peer_stop. */
+/* Waits at most timeout_ms (-1: without end) for something to do and does it. False after end of input, a
+ * write failure or peer_stop. */
 bool peer_pump(Peer *peer, int timeout_ms);
-bool peer_flush(Peer *peer, int timeout_ms); /* writes what is left; false when time ran out or the peer is gone */
+bool peer_flush(Peer *peer,
+                int timeout_ms); /* writes what is left; false when time ran out or the peer is gone */
 void peer_stop(Peer *peer);
 bool peer_is_pump_thread(const Peer *peer);
 /* Ends every open call with neither result nor error, and refuses new ones. */
@@ -84,16 +87,16 @@ void peer_reply(Peer *peer, RpcId id, Json *result);
 void peer_refuse(Peer *peer, RpcId id, RpcCode code, Str message, Json *data);
 /* params are taken over. */
 void peer_notify(Peer *peer, const char *method, Json *params);
-/* *call is set before the reply function can run. It runs once, on the protocol thread, unless the call is forgotten
- * first; when the peer is gone already it runs inside peer_call. */
+/* *call is set before the reply function can run. It runs once, on the protocol thread, unless the call is
+ * forgotten first; when the peer is gone already it runs inside peer_call. */
 void peer_call(Peer *peer, const char *method, Json *params, ReplyFn reply, void *ctx, CallId *call);
 /* True when the call was open: its reply function will not be called any more. */
 bool peer_forget(Peer *peer, CallId call);
 /* peer_forget, and tells the other side that the answer is no longer wanted ($/cancel_request). */
 bool peer_withdraw(Peer *peer, CallId call);
 
-/* The text of the first member with this key in a JSON object; false when there is none. Works on unfinished text as
- * far as it goes. */
+/* The text of the first member with this key in a JSON object; false when there is none. Works on unfinished
+ * text as far as it goes. */
 bool json_raw_member(Str object, const char *key, Str *raw);
 
 #endif

@@ -15,7 +15,8 @@
 /* A pipe that polls writable takes this much without blocking (PIPE_BUF). */
 #define WRITE_BYTES ((size_t)4096)
 
-Peer *peer_open(int in_fd, int out_fd, const Method *const *methods, size_t method_count, void *ctx, Err *err) {
+Peer *peer_open(int in_fd, int out_fd, const Method *const *methods, size_t method_count, void *ctx,
+                Err *err) {
     Peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
         err_set(err, ERR_NO_MEMORY, "no memory for a connection");
@@ -53,7 +54,8 @@ void peer_set_tap(Peer *peer, PeerTap tap) {
 }
 
 bool peer_is_pump_thread(const Peer *peer) {
-    return atomic_load(&peer->has_pump_thread) && pthread_equal(atomic_load(&peer->pump_thread), pthread_self());
+    return atomic_load(&peer->has_pump_thread) &&
+           pthread_equal(atomic_load(&peer->pump_thread), pthread_self());
 }
 
 static void wake(Peer *peer) {

@@ -8,7 +8,8 @@
 #include "base/os.h"
 #include "base/utf8.h"
 
-/* One session/request_permission on its way. Owned by the call: freed by its reply function or by who forgets it. */
+/* One session/request_permission on its way. Owned by the call: freed by its reply function or by who forgets
+ * it. */
 struct OpenQuestion {
     Updates *updates;
     CallId call;
@@ -17,15 +18,26 @@ struct OpenQuestion {
 
 void updates_init(Updates *updates, Peer *peer, Str session_id) {
     *updates = (Updates){.peer = peer, .session_id = session_id};
-    pthread_mutexattr_t recursive; /* an answer may come while the question is being asked: the peer is gone */
+    pthread_mutexattr_t
+        recursive; /* an answer may come while the question is being asked: the peer is gone */
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&updates->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
 }
 
+static void withdraw_question(Updates *updates) {
+    pthread_mutex_lock(&updates->lock);
+    OpenQuestion *question = updates->question;
+    if (question && peer_withdraw(updates->peer, question->call)) {
+        updates->question = NULL;
+        free(question);
+    }
+    pthread_mutex_unlock(&updates->lock);
+}
+
 void updates_finish(Updates *updates) {
-    updates_withdraw_question(updates);
+    withdraw_question(updates);
     buf_free(&updates->request_id);
     buf_free(&updates->text);
     pthread_mutex_destroy(&updates->lock);
@@ -36,6 +48,7 @@ bool updates_begin(Updates *updates, RpcId id) {
     bool is_free = !updates->has_prompt;
     if (is_free) {
         updates->has_prompt = true;
+        updates->is_cancelled = false;
         buf_clear(&updates->request_id);
         buf_str(&updates->request_id, id.raw);
         buf_clear(&updates->text);
@@ -74,7 +87,8 @@ static void flush_text(Updates *updates, bool is_last) {
     updates->flushed_ms = os_monotonic_ms();
     if (!whole.len)
         return;
-    peer_notify(updates->peer, "session/update", v1_text_update(updates->session_id, updates->text_kind, whole));
+    peer_notify(updates->peer, "session/update",
+                v1_text_update(updates->session_id, updates->text_kind, whole));
     buf_consume(&updates->text, whole.len);
 }
 
@@ -89,7 +103,8 @@ static void add_text(Updates *updates, TurnEventKind kind, Str text) {
 
 void updates_tick(Updates *updates) {
     pthread_mutex_lock(&updates->lock);
-    if (updates->has_prompt && updates->text.len && os_monotonic_ms() - updates->flushed_ms >= UPDATES_FLUSH_MS)
+    if (updates->has_prompt && updates->text.len &&
+        os_monotonic_ms() - updates->flushed_ms >= UPDATES_FLUSH_MS)
         flush_text(updates, false);
     pthread_mutex_unlock(&updates->lock);
 }
@@ -116,7 +131,8 @@ static void take_decision(void *ctx, const Json *result, const Json *error) {
     else if (error)
         decision.kind = DECISION_REJECT_ONCE;
     if (error)
-        log_line(LOG_WARN, "the client could not ask for permission: %.*s", STR_ARG(json_str(error, "message")));
+        log_line(LOG_WARN, "the client could not ask for permission: %.*s",
+                 STR_ARG(json_str(error, "message")));
     turn_answer(updates->session, question->question, &decision);
     free(question);
 }
@@ -132,27 +148,25 @@ static void ask(Updates *updates, const QuestionEvent *event) {
               take_decision, question, &question->call);
 }
 
-void updates_withdraw_question(Updates *updates) {
+void updates_cancel(Updates *updates) {
     pthread_mutex_lock(&updates->lock);
-    OpenQuestion *question = updates->question;
-    if (question && peer_withdraw(updates->peer, question->call)) {
-        updates->question = NULL;
-        free(question);
-    }
+    updates->is_cancelled = true;
     pthread_mutex_unlock(&updates->lock);
+    withdraw_question(updates);
 }
 
 /* ---- the sink ---- */
 
 static void answer_prompt(Updates *updates, const TurnDone *done) {
     RpcId id = {buf_text(&updates->request_id)};
-    if (done->stop == TURN_STOP_FAILED) {
+    if (done->stop == TURN_STOP_FAILED && !updates->is_cancelled) {
         Json *data = json_object();
         json_put_str(data, "kind", str_of(err_name(done->error.code)));
         peer_refuse(updates->peer, id, RPC_INTERNAL_ERROR, str_of(done->error.text), data);
     } else {
+        TurnStop stop = done->stop == TURN_STOP_FAILED ? TURN_STOP_CANCELLED : done->stop;
         Json *result = json_object();
-        json_put_str(result, "stopReason", str_of(v1_stop_reason(done->stop)));
+        json_put_str(result, "stopReason", str_of(v1_stop_reason(stop)));
         peer_reply(updates->peer, id, result);
     }
     updates->has_prompt = false;
@@ -161,7 +175,7 @@ static void answer_prompt(Updates *updates, const TurnDone *done) {
 static void take_event(void *ctx, const TurnEvent *event) {
     Updates *updates = ctx;
     if (event->kind == TURN_DONE)
-        updates_withdraw_question(updates);
+        withdraw_question(updates);
     pthread_mutex_lock(&updates->lock);
     if (event->kind == TURN_TEXT || event->kind == TURN_THOUGHT)
         add_text(updates, event->kind, event->text);

@@ -1,8 +1,9 @@
-/* updates: turn events -> session/update notifications, permission requests and the answer of the open prompt.
+/* updates: turn events -> session/update notifications, permission requests and the answer of the open
+ * prompt.
  *
- * Pieces of text are gathered for ~25 ms and cut only between whole UTF-8 sequences. Everything one session says goes out
- * in the order of its events; nothing follows the answer of the prompt.
- * Threads: the sink runs on the turn's thread, the rest on the protocol thread; a lock inside keeps them apart.
+ * Pieces of text are gathered for ~25 ms and cut only between whole UTF-8 sequences. Everything one session
+ * says goes out in the order of its events; nothing follows the answer of the prompt. Threads: the sink runs
+ * on the turn's thread, the rest on the protocol thread; a lock inside keeps them apart.
  */
 #ifndef MUX_ACP_UPDATES_H
 #define MUX_ACP_UPDATES_H
@@ -22,7 +23,7 @@ typedef struct Updates {
     Session *session; /* set before the first prompt */
 
     pthread_mutex_t lock; /* guards the rest */
-    bool has_prompt;
+    bool has_prompt, is_cancelled;
     Buf request_id;
     Buf text;
     TurnEventKind text_kind;
@@ -42,8 +43,9 @@ bool updates_has_prompt(Updates *updates);
 bool updates_is_prompt(Updates *updates, Str raw_request_id);
 /* Sends text that has waited long enough. */
 void updates_tick(Updates *updates);
-/* The turn was cancelled: an open permission request is withdrawn. */
-void updates_withdraw_question(Updates *updates);
+/* The turn was cancelled: an open permission request is withdrawn, and whatever the turn ends with, it is no
+ * error. */
+void updates_cancel(Updates *updates);
 /* Text of our own, in front of what the turn says. */
 void updates_say(Updates *updates, TurnEventKind kind, Str text);
 

@@ -71,8 +71,8 @@ static Json *text_block(Str text) {
 
 Json *v1_text_update(Str session_id, TurnEventKind kind, Str text) {
     Json *update;
-    Json *params =
-        update_begin(session_id, kind == TURN_THOUGHT ? "agent_thought_chunk" : "agent_message_chunk", &update);
+    Json *params = update_begin(
+        session_id, kind == TURN_THOUGHT ? "agent_thought_chunk" : "agent_message_chunk", &update);
     json_put(update, "content", text_block(text));
     return params;
 }
@@ -111,7 +111,8 @@ static void cut_to_change(Str *old_text, Str *new_text) {
     size_t head = 0, tail = 0;
     while (head < shorter && old_text->ptr[head] == new_text->ptr[head])
         head++;
-    while (tail < shorter - head && old_text->ptr[old_text->len - 1 - tail] == new_text->ptr[new_text->len - 1 - tail])
+    while (tail < shorter - head &&
+           old_text->ptr[old_text->len - 1 - tail] == new_text->ptr[new_text->len - 1 - tail])
         tail++;
     size_t begin = line_start_before(*old_text, head, DIFF_CONTEXT_LINES);
     size_t old_end = line_end_after(*old_text, old_text->len - tail, DIFF_CONTEXT_LINES);
@@ -228,7 +229,9 @@ DecisionKind v1_decision_of(const Json *result) {
 }
 
 const char *v1_stop_reason(TurnStop stop) {
-    return stop == TURN_STOP_CANCELLED ? "cancelled" : stop == TURN_STOP_MAX_TOKENS ? "max_tokens" : "end_turn";
+    return stop == TURN_STOP_CANCELLED    ? "cancelled"
+           : stop == TURN_STOP_MAX_TOKENS ? "max_tokens"
+                                          : "end_turn";
 }
 
 /* ---- choices ---- */
@@ -297,6 +300,7 @@ Json *v1_config_options(const V1Choices *choices) {
         return list;
     select_begin(list, "model", "Model", choices->model, &options);
     for (size_t i = 0; i < choices->model_count; i++)
-        push_choice(options, choices->models[i].name, choices->models[i].name, model_description(&choices->models[i]));
+        push_choice(options, choices->models[i].name, choices->models[i].name,
+                    model_description(&choices->models[i]));
     return list;
 }

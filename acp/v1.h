@@ -1,4 +1,5 @@
-/* v1: what a turn tells, as values of the Agent Client Protocol, version 1. Pure: events in, JSON out (the caller's). */
+/* v1: what a turn tells, as values of the Agent Client Protocol, version 1. Pure: events in, JSON out (the
+ * caller's). */
 #ifndef MUX_ACP_V1_H
 #define MUX_ACP_V1_H
 
@@ -7,14 +8,15 @@
 
 Json *v1_initialize_result(void);
 
-/* ---- params of session/update; the kinds are agent_message_chunk, agent_thought_chunk, plan, tool_call(_update),
- * usage_update ---- */
+/* ---- params of session/update; the kinds are agent_message_chunk, agent_thought_chunk, plan,
+ * tool_call(_update), usage_update ---- */
 Json *v1_text_update(Str session_id, TurnEventKind kind, Str text);
 Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count);
 Json *v1_tool_update(Str session_id, const ToolEvent *tool);
 Json *v1_usage_update(Str session_id, const TurnUsage *usage);
 
-/* params of session/request_permission, and what its answer means. An answer that makes no sense is a refusal. */
+/* params of session/request_permission, and what its answer means. An answer that makes no sense is a
+ * refusal. */
 Json *v1_permission_params(Str session_id, const QuestionEvent *question);
 DecisionKind v1_decision_of(const Json *result);
 

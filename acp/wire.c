@@ -40,8 +40,8 @@ void wire_refuse(Peer *peer, RpcId id, const Wire *wire) {
     Json *data = json_object();
     json_put_str(data, "field", str_of(wire->field));
     json_put_str(data, "problem", str_of(wire->problem));
-    peer_refuse(peer, id, RPC_INVALID_PARAMS, str_printf(&arena, "The field %s %s.", wire->field, wire->problem),
-                data);
+    peer_refuse(peer, id, RPC_INVALID_PARAMS,
+                str_printf(&arena, "The field %s %s.", wire->field, wire->problem), data);
     arena_free(&arena);
 }
 

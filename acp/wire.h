@@ -1,7 +1,8 @@
-/* wire: typed reading of request parameters. The first thing that does not fit is remembered; the caller asks once and
- * refuses the request with it (-32602, data names the field).
+/* wire: typed reading of request parameters. The first thing that does not fit is remembered; the caller asks
+ * once and refuses the request with it (-32602, data names the field).
  *
- *   Wire w = {0}; Str cwd = wire_text(&w, params, "cwd"); ... if (w.problem) { wire_refuse(peer, id, &w); return; }
+ *   Wire w = {0}; Str cwd = wire_text(&w, params, "cwd"); ... if (w.problem) { wire_refuse(peer, id, &w);
+ * return; }
  */
 #ifndef MUX_ACP_WIRE_H
 #define MUX_ACP_WIRE_H

@@ -55,7 +55,8 @@ static void set_config_option(void *ctx, Peer *peer, const RpcMessage *message) 
     if (!session)
         return;
     Wire wire = {0};
-    Str option = wire_text(&wire, message->params, "configId"), value = wire_text(&wire, message->params, "value");
+    Str option = wire_text(&wire, message->params, "configId"),
+        value = wire_text(&wire, message->params, "value");
     ReviewMode mode = session->mode;
     bool is_mode = str_eq(option, S("mode"));
     if (wire.problem) {

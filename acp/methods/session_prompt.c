@@ -34,7 +34,8 @@ static void add_resource(Wire *wire, Prompt *prompt, const Json *resource, size_
     else if (cJSON_IsString(text))
         add_attachment(prompt, json_str_value(uri), json_str_value(text), true);
     else if (cJSON_IsString(json_find(resource, "blob")) && str_starts(json_str_value(uri), S("file://")))
-        add_attachment(prompt, json_str_value(uri), S(""), false); /* bytes are of no use; the file may be text */
+        add_attachment(prompt, json_str_value(uri), S(""),
+                       false); /* bytes are of no use; the file may be text */
     else
         wire_fail(wire, "must be a string", "prompt[%zu].resource.text", i);
 }
@@ -54,15 +55,18 @@ static void add_block(Wire *wire, Prompt *prompt, const Json *block, size_t i) {
     } else if (str_eq(type, S("resource"))) {
         add_resource(wire, prompt, json_find(block, "resource"), i);
     } else {
-        wire_fail(wire, "is a kind of content that this agent does not take (text, resource_link and resource it does)",
-                  "prompt[%zu].type", i);
+        wire_fail(
+            wire,
+            "is a kind of content that this agent does not take (text, resource_link and resource it does)",
+            "prompt[%zu].type", i);
     }
 }
 
 static void start(AcpSession *session, Peer *peer, const RpcMessage *message, const Ask *ask) {
     if (!updates_begin(&session->updates, message->id)) {
         peer_refuse(peer, message->id, RPC_INVALID_REQUEST,
-                    S("This session is still working on the last prompt. Cancel it or wait for its answer."), NULL);
+                    S("This session is still working on the last prompt. Cancel it or wait for its answer."),
+                    NULL);
         return;
     }
     turn_wait(session->session); /* the last turn has said its last word; its thread may not have ended yet */
@@ -89,7 +93,7 @@ static void handle(void *ctx, Peer *peer, const RpcMessage *message) {
     Prompt prompt = {.arena = &arena, .pending_name = S("")};
     size_t i = 0;
     JSON_EACH(block, blocks)
-        add_block(&wire, &prompt, block, i++);
+    add_block(&wire, &prompt, block, i++);
     if (!wire.problem && str_trim(buf_text(&prompt.text)).len == 0)
         wire_fail(&wire, "holds no text", "prompt");
     if (wire.problem) {

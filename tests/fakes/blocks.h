@@ -142,8 +142,15 @@ static inline size_t fake_occurrences(Str text, Str lines, size_t *place) {
     return count;
 }
 
-static inline bool fake_line_is(Str line, const char *marker) {
-    return str_eq(str_trim_end(line), str_of(marker));
+/* Markers as a lenient reader takes them: 5 to 9 signs, blanks in front, then the word. */
+static inline bool fake_is_marker(Str line, char sign, const char *word) {
+    Str s = str_trim(line);
+    size_t signs = 0;
+    while (signs < s.len && s.ptr[signs] == sign)
+        signs++;
+    if (sign == '=')
+        return line.len && line.ptr[0] == '=' && signs == 7 && s.len == 7;
+    return signs >= 5 && signs <= 9 && (str_starts(str_trim(str_from(s, signs)), str_of(word)) || s.len == 7);
 }
 
 typedef struct FakeReader {
@@ -217,19 +224,19 @@ static inline const char *fake_check_reply(const GrammarSpec *spec, Str reply, s
         const char *line_begin = rest.ptr;
         str_next_line(&rest, &line);
         const char *next = rest.ptr;
-        if (fake_line_is(line, "<<<<<<< SEARCH")) {
+        if (fake_is_marker(line, '<', "SEARCH")) {
             if (part != PROSE || prose_lines == 0 || (spec->edits_only && prose_lines > 1))
                 wrong = "a SEARCH marker out of place";
             part = OLD;
             begin = next;
             path = str_starts(before, S("```")) ? before_that : before;
-        } else if (part != PROSE && fake_line_is(line, "=======")) {
+        } else if (part != PROSE && fake_is_marker(line, '=', "")) {
             if (part != OLD)
                 wrong = "a second divider";
             part = NEW;
             old_text = str_range(begin, line_begin);
             begin = next;
-        } else if (fake_line_is(line, ">>>>>>> REPLACE")) {
+        } else if (fake_is_marker(line, '>', "REPLACE")) {
             wrong = part != NEW ? "a REPLACE marker out of place"
                                 : fake_check_block(&r, path, old_text, str_range(begin, line_begin));
             r.blocks++;

@@ -1,5 +1,6 @@
-/* A scripted client for tests: the agent's connection in this process over two pipes, with whatever planner is linked, or
- * a program started with the agent's stdio. Every line the agent writes is checked against the schema. */
+/* A scripted client for tests: the agent's connection in this process over two pipes, with whatever planner
+ * is linked, or a program started with the agent's stdio. Every line the agent writes is checked against the
+ * schema. */
 #ifndef MUX_TESTS_CLIENT_H
 #define MUX_TESTS_CLIENT_H
 
@@ -35,7 +36,8 @@ void client_send_bytes(TestClient *client, Str bytes);
 Json *client_next(TestClient *client);
 /* Skips session/update until the answer to this id (printed as JSON) arrives; NULL as above. */
 Json *client_answer(TestClient *client, const char *raw_id);
-/* Closes the agent's input and waits for its end; the exit status of a program, 0 in process, -1 when it hung. */
+/* Closes the agent's input and waits for its end; the exit status of a program, 0 in process, -1 when it
+ * hung. */
 int client_end(TestClient *client);
 /* initialize + session/new; the session's id in the client's arena. Fails the test otherwise. */
 const char *client_start_session(TestClient *client, const char *capabilities, const char *cwd);

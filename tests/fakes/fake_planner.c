@@ -1,7 +1,7 @@
 /* A planner without a model, for tests of the protocol. The request is a list of commands, separated by ";":
- *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | wait | fail | limit
- * ask waits for a decision and says its number; wait waits for a cancel. bytes says a text whose characters are cut
- * anywhere. Whatever is cancelled ends as cancelled.
+ *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | wait |
+ * fail | limit ask waits for a decision and says its number; wait waits for a cancel. bytes says a text whose
+ * characters are cut anywhere. Whatever is cancelled ends as cancelled.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -132,10 +132,20 @@ static ToolDiff sample_diff(Session *session) {
 static void tell_tool(Session *session, bool with_diff) {
     ToolDiff diff = sample_diff(session);
     ToolLocation location = {.path = diff.path, .line = 1};
-    ToolEvent first = {.id = S("call-1"), .is_first = true, .title = S("Edit a.c"), .kind = TOOL_EDIT,
-                       .status = TOOL_RUNNING, .locations = &location, .location_count = 1, .text = S(""),
-                       .diffs = &diff, .diff_count = with_diff};
-    ToolEvent last = {.id = S("call-1"), .title = S(""), .kind = TOOL_EDIT, .status = TOOL_COMPLETED,
+    ToolEvent first = {.id = S("call-1"),
+                       .is_first = true,
+                       .title = S("Edit a.c"),
+                       .kind = TOOL_EDIT,
+                       .status = TOOL_RUNNING,
+                       .locations = &location,
+                       .location_count = 1,
+                       .text = S(""),
+                       .diffs = &diff,
+                       .diff_count = with_diff};
+    ToolEvent last = {.id = S("call-1"),
+                      .title = S(""),
+                      .kind = TOOL_EDIT,
+                      .status = TOOL_COMPLETED,
                       .text = S("because it was asked")};
     tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &first});
     tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &last});
@@ -144,8 +154,13 @@ static void tell_tool(Session *session, bool with_diff) {
 static void ask_permission(Session *session) {
     ToolDiff diff = sample_diff(session);
     QuestionEvent question = {.title = S("Apply 1 change to a.c?"),
-                              .tool = {.id = S("call-1"), .is_first = true, .title = S("Edit a.c"), .kind = TOOL_EDIT,
-                                       .text = S(""), .diffs = &diff, .diff_count = 1}};
+                              .tool = {.id = S("call-1"),
+                                       .is_first = true,
+                                       .title = S("Edit a.c"),
+                                       .kind = TOOL_EDIT,
+                                       .text = S(""),
+                                       .diffs = &diff,
+                                       .diff_count = 1}};
     pthread_mutex_lock(&session->lock);
     question.id = session->open_question = ++session->next_question;
     session->is_decided = false;
@@ -176,7 +191,8 @@ static void use_file(Session *session, Str command) {
         size_t space = str_find_char(rest, ' ', 0);
         if (!session->io.write) {
             err_set(&err, ERR_UNSUPPORTED, "no write method");
-        } else if (session->io.write(session->io.ctx, str_slice(rest, 0, space), str_from(rest, space + 1), &err)) {
+        } else if (session->io.write(session->io.ctx, str_slice(rest, 0, space), str_from(rest, space + 1),
+                                     &err)) {
             say(session, TURN_TEXT, S("written"));
             return;
         }
@@ -209,8 +225,9 @@ static void run_command(Session *session, Str command, TurnDone *done) {
     else if (str_eq(command, S("limit")))
         done->stop = TURN_STOP_MAX_TOKENS;
     else if (str_eq(command, S("mode")))
-        say(session, TURN_TEXT, str_printf(&session->turn, "mode %d model %.*s", (int)session->review,
-                                           STR_ARG(buf_text(&session->model))));
+        say(session, TURN_TEXT,
+            str_printf(&session->turn, "mode %d model %.*s", (int)session->review,
+                       STR_ARG(buf_text(&session->model))));
     else if (str_eq(command, S("fail"))) {
         done->stop = TURN_STOP_FAILED;
         err_set(&done->error, ERR_LIMIT, "the prompt does not fit");
@@ -228,8 +245,8 @@ static void *run_turn(void *ctx) {
     }
     for (size_t i = 0; i < session->ask.attachment_count; i++) {
         const Attachment *attachment = &session->ask.attachments[i];
-        say(session, TURN_TEXT, str_printf(&session->turn, "[%.*s|%.*s]", STR_ARG(attachment->uri),
-                                           STR_ARG(attachment->text)));
+        say(session, TURN_TEXT,
+            str_printf(&session->turn, "[%.*s|%.*s]", STR_ARG(attachment->uri), STR_ARG(attachment->text)));
     }
     if (is_cancelled(session))
         done.stop = TURN_STOP_CANCELLED;
@@ -249,7 +266,8 @@ bool turn_start(Session *session, const Ask *ask, TurnSink sink, Err *err) {
         return err_set(err, ERR_CONFLICT, "a turn is running");
     turn_wait(session);
     arena_free(&session->turn);
-    session->ask = (Ask){.text = str_copy(&session->turn, ask->text), .attachment_count = ask->attachment_count};
+    session->ask =
+        (Ask){.text = str_copy(&session->turn, ask->text), .attachment_count = ask->attachment_count};
     Attachment *copies = ARENA_ARRAY(&session->turn, Attachment, ask->attachment_count + 1);
     for (size_t i = 0; i < ask->attachment_count; i++) {
         copies[i] = ask->attachments[i];
@@ -288,8 +306,8 @@ void turn_wait(Session *session) {
     session->has_thread = false;
 }
 
-bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out, size_t *count,
-                     Err *err) {
+bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena *arena, RankedFile **out,
+                     size_t *count, Err *err) {
     (void)planner, (void)cwd, (void)request, (void)most, (void)arena, (void)out, (void)count;
     return err_set(err, ERR_UNSUPPORTED, "not in the fake");
 }

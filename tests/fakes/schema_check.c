@@ -13,7 +13,7 @@ struct SchemaCheck {
     struct Sent {
         Json *id;
         Str method;
-    } *sent;
+    } * sent;
     size_t sent_count, sent_capacity;
 };
 
@@ -51,15 +51,18 @@ void schema_note_sent(SchemaCheck *schema, const Json *message) {
 
 /* ---- one value against one schema ---- */
 
-static bool check(const SchemaCheck *schema, const Json *rule, const Json *value, Str place, int depth, Err *err);
+static bool check(const SchemaCheck *schema, const Json *rule, const Json *value, Str place, int depth,
+                  Err *err);
 
 static bool is_type(const Json *value, Str type) {
     if (str_eq(type, S("integer")))
         return cJSON_IsNumber(value) && floor(value->valuedouble) == value->valuedouble;
-    return (str_eq(type, S("object")) && cJSON_IsObject(value)) || (str_eq(type, S("array")) && cJSON_IsArray(value)) ||
+    return (str_eq(type, S("object")) && cJSON_IsObject(value)) ||
+           (str_eq(type, S("array")) && cJSON_IsArray(value)) ||
            (str_eq(type, S("string")) && cJSON_IsString(value)) ||
            (str_eq(type, S("number")) && cJSON_IsNumber(value)) ||
-           (str_eq(type, S("boolean")) && cJSON_IsBool(value)) || (str_eq(type, S("null")) && cJSON_IsNull(value));
+           (str_eq(type, S("boolean")) && cJSON_IsBool(value)) ||
+           (str_eq(type, S("null")) && cJSON_IsNull(value));
 }
 
 static bool has_type(const Json *types, const Json *value) {
@@ -72,8 +75,8 @@ static bool has_type(const Json *types, const Json *value) {
     return false;
 }
 
-static bool check_choices(const SchemaCheck *schema, const Json *rule, const Json *value, Str place, int depth,
-                          Err *err) {
+static bool check_choices(const SchemaCheck *schema, const Json *rule, const Json *value, Str place,
+                          int depth, Err *err) {
     JSON_EACH(part, json_find(rule, "allOf")) {
         if (!check(schema, part, value, place, depth, err))
             return false;
@@ -84,9 +87,10 @@ static bool check_choices(const SchemaCheck *schema, const Json *rule, const Jso
         size_t fitting = 0;
         Err last = {0};
         JSON_EACH(part, choices)
-            fitting += check(schema, part, value, place, depth, &last);
+        fitting += check(schema, part, value, place, depth, &last);
         if (choices && (fitting == 0 || (k == 1 && fitting > 1)))
-            return err_set(err, ERR_INVALID, "%.*s fits %zu of %s (%s)", STR_ARG(place), fitting, KEYS[k], last.text);
+            return err_set(err, ERR_INVALID, "%.*s fits %zu of %s (%s)", STR_ARG(place), fitting, KEYS[k],
+                           last.text);
     }
     const Json *unwanted = json_find(rule, "not");
     if (unwanted && check(schema, unwanted, value, place, depth, NULL))
@@ -135,10 +139,11 @@ static bool check_array(const SchemaCheck *schema, const Json *rule, const Json 
 static bool check_scalar(const Json *rule, const Json *value, Str place, Err *err) {
     const Json *only = json_find(rule, "const"), *choices = json_find(rule, "enum");
     if (only && !cJSON_Compare(only, value, true))
-        return err_set(err, ERR_INVALID, "%.*s is not %s", STR_ARG(place), only->valuestring ? only->valuestring : "the constant");
+        return err_set(err, ERR_INVALID, "%.*s is not %s", STR_ARG(place),
+                       only->valuestring ? only->valuestring : "the constant");
     bool is_listed = !choices;
     JSON_EACH(choice, choices)
-        is_listed = is_listed || cJSON_Compare(choice, value, true);
+    is_listed = is_listed || cJSON_Compare(choice, value, true);
     if (!is_listed)
         return err_set(err, ERR_INVALID, "%.*s is not one of the listed values", STR_ARG(place));
     if (cJSON_IsNumber(value) && (value->valuedouble < json_num(rule, "minimum", -INFINITY) ||
@@ -149,7 +154,8 @@ static bool check_scalar(const Json *rule, const Json *value, Str place, Err *er
     return true;
 }
 
-static bool check(const SchemaCheck *schema, const Json *rule, const Json *value, Str place, int depth, Err *err) {
+static bool check(const SchemaCheck *schema, const Json *rule, const Json *value, Str place, int depth,
+                  Err *err) {
     if (depth > SCHEMA_MAX_DEPTH)
         return err_set(err, ERR_LIMIT, "%.*s: the schema is too deep", STR_ARG(place));
     if (cJSON_IsBool(rule))
@@ -165,7 +171,8 @@ static bool check(const SchemaCheck *schema, const Json *rule, const Json *value
     const Json *types = json_find(rule, "type");
     if (types && !has_type(types, value))
         return err_set(err, ERR_INVALID, "%.*s has the wrong type", STR_ARG(place));
-    return check_scalar(rule, value, place, err) && check_choices(schema, rule, value, place, depth + 1, err) &&
+    return check_scalar(rule, value, place, err) &&
+           check_choices(schema, rule, value, place, depth + 1, err) &&
            (!cJSON_IsObject(value) || check_object(schema, rule, value, place, depth + 1, err)) &&
            (!cJSON_IsArray(value) || check_array(schema, rule, value, place, depth + 1, err));
 }
@@ -205,7 +212,8 @@ static const struct {
 
 static bool check_by_table(Str method, const char *ending, const Json *value, Err *err) {
     for (size_t i = 0; i < sizeof REQUIRED / sizeof *REQUIRED; i++) {
-        if (!str_eq(method, str_of(REQUIRED[i].method)) || !str_eq(str_of(ending), str_of(REQUIRED[i].ending)))
+        if (!str_eq(method, str_of(REQUIRED[i].method)) ||
+            !str_eq(str_of(ending), str_of(REQUIRED[i].ending)))
             continue;
         Arena arena = {0};
         bool ok = true;
@@ -222,7 +230,8 @@ static bool check_by_table(Str method, const char *ending, const Json *value, Er
     return true;
 }
 
-static bool check_part(const SchemaCheck *schema, Str method, const char *ending, const Json *value, Err *err) {
+static bool check_part(const SchemaCheck *schema, Str method, const char *ending, const Json *value,
+                       Err *err) {
     if (!schema->root)
         return check_by_table(method, ending, value, err);
     const Json *rule = definition_of(schema, method, ending);
@@ -234,7 +243,8 @@ static bool check_answer(SchemaCheck *schema, const Json *message, Err *err) {
     const Json *id = json_find(message, "id"), *error = json_find(message, "error");
     if (error) {
         bool ok = cJSON_IsNumber(json_find(error, "code")) && cJSON_IsString(json_find(error, "message"));
-        return (ok && !json_find(message, "result")) || err_set(err, ERR_INVALID, "an error without code and message");
+        return (ok && !json_find(message, "result")) ||
+               err_set(err, ERR_INVALID, "an error without code and message");
     }
     for (size_t i = 0; i < schema->sent_count; i++) {
         if (!cJSON_Compare(schema->sent[i].id, id, true))

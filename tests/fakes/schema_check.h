@@ -1,8 +1,9 @@
 /* schema_check: is a line that the agent wrote what the protocol's JSON Schema says?
  *
- * With the published schema file (optional, large) every message is checked against the entry that carries its method;
- * without it against a small table of required members. Understands $ref, type, properties, required, enum, const,
- * oneOf, anyOf, allOf, not, items, additionalProperties, minimum, maximum, minLength, minItems; formats are ignored.
+ * With the published schema file (optional, large) every message is checked against the entry that carries
+ * its method; without it against a small table of required members. Understands $ref, type, properties,
+ * required, enum, const, oneOf, anyOf, allOf, not, items, additionalProperties, minimum, maximum, minLength,
+ * minItems; formats are ignored.
  */
 #ifndef MUX_TESTS_SCHEMA_CHECK_H
 #define MUX_TESTS_SCHEMA_CHECK_H

@@ -32,13 +32,15 @@ static void capture(Transcript *t, Str name, Str value) {
     LIST_PUSH(&t->arena, t->captures, t->count, t->capacity, made);
 }
 
-/* $name -> its value, as long as such a name is known; longest names first is not needed: names end at a non-letter. */
+/* $name -> its value, as long as such a name is known; longest names first is not needed: names end at a
+ * non-letter. */
 static const char *fill(Transcript *t, Str line) {
     Buf out = {0};
     for (size_t i = 0; i < line.len;) {
         size_t end = i + 1;
         while (line.ptr[i] == '$' && end < line.len &&
-               ((line.ptr[end] >= 'a' && line.ptr[end] <= 'z') || (line.ptr[end] >= 'A' && line.ptr[end] <= 'Z')))
+               ((line.ptr[end] >= 'a' && line.ptr[end] <= 'z') ||
+                (line.ptr[end] >= 'A' && line.ptr[end] <= 'Z')))
             end++;
         Capture *found = line.ptr[i] == '$' ? find_capture(t, str_slice(line, i + 1, end)) : NULL;
         if (found)

@@ -1,4 +1,5 @@
-/* Framing: every row of the table of the protocol's transport, ids of all kinds, over-long lines, broken bytes. */
+/* Framing: every row of the table of the protocol's transport, ids of all kinds, over-long lines, broken
+ * bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,9 @@ static void check_error(TestClient *client, const char *id, int code) {
 }
 
 static void check_alive(TestClient *client) {
-    client_send(client, "{\"jsonrpc\":\"2.0\",\"id\":77,\"method\":\"initialize\",\"params\":{\"protocolVersion\":2}}");
+    client_send(
+        client,
+        "{\"jsonrpc\":\"2.0\",\"id\":77,\"method\":\"initialize\",\"params\":{\"protocolVersion\":2}}");
     Json *answer = client_next(client);
     CHECK_INT(json_int(answer, "id", 0), 77);
     CHECK_INT(json_int(json_find(answer, "result"), "protocolVersion", 0), 1);
@@ -53,13 +56,17 @@ static void test_table(void) {
         {"{\"jsonrpc\":\"2.0\",\"id\":12345,\"error\":{\"code\":1,\"message\":\"x\"}}", NULL, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"initialize\",\"params\":{}}", "4", -32602},
         {"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\"}", "5", -32602},
-        {"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"session/new\",\"params\":{\"mcpServers\":[]}}", "6", -32602},
-        {"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"session/new\",\"params\":{\"cwd\":\"rel\",\"mcpServers\":[]}}", "7",
+        {"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"session/new\",\"params\":{\"mcpServers\":[]}}", "6",
          -32602},
+        {"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"session/"
+         "new\",\"params\":{\"cwd\":\"rel\",\"mcpServers\":[]}}",
+         "7", -32602},
         {"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"session/new\",\"params\":{\"cwd\":\"/\"}}", "8", -32602},
-        {"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"session/prompt\",\"params\":{\"sessionId\":\"none\",\"prompt\":[]}}",
+        {"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"session/"
+         "prompt\",\"params\":{\"sessionId\":\"none\",\"prompt\":[]}}",
          "9", -32002},
-        {"{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"authenticate\",\"params\":{\"methodId\":\"x\"}}", "10", -32602},
+        {"{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"authenticate\",\"params\":{\"methodId\":\"x\"}}", "10",
+         -32602},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"none\"}}", NULL, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":11,\"method\":17}", "11", -32600},
         {"{\"jsonrpc\":\"2.0\",\"id\":12}", "12", -32600},
@@ -84,12 +91,14 @@ static void test_table(void) {
 
 /* The id comes back as the bytes it was sent in. */
 static void test_ids(void) {
-    static const char *const IDS[] = {"0",          "-7",        "null",  "9007199254740993", "1.50", "1e3", "\"\"",
-                                      "\"a \\\"b\"", "\"\\u00e9\"", "\"0\"", "12345678901234567890"};
+    static const char *const IDS[] = {
+        "0",           "-7",          "null",  "9007199254740993",    "1.50", "1e3", "\"\"",
+        "\"a \\\"b\"", "\"\\u00e9\"", "\"0\"", "12345678901234567890"};
     TestClient client;
     client_open(&client, NULL);
     for (size_t i = 0; i < sizeof IDS / sizeof *IDS; i++) {
-        Str line = str_printf(&client.arena, "{\"jsonrpc\":\"2.0\" , \"id\" : %s ,\"method\":\"no/such\"}\n", IDS[i]);
+        Str line = str_printf(&client.arena, "{\"jsonrpc\":\"2.0\" , \"id\" : %s ,\"method\":\"no/such\"}\n",
+                              IDS[i]);
         client_send_bytes(&client, line);
         char answer[400] = "";
         for (size_t n = 0; n + 1 < sizeof answer && (n == 0 || answer[n - 1] != '\n'); n++)
@@ -104,9 +113,12 @@ static void test_notification_is_no_request(void) {
     TestClient client;
     client_open(&client, NULL);
     /* A notification's name with an id is an unknown request; a request without id gets no answer. */
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"x\"}}");
+    client_send(
+        &client,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"x\"}}");
     check_error(&client, "1", -32601);
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"method\":\"initialize\",\"params\":{\"protocolVersion\":1}}");
+    client_send(&client,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"initialize\",\"params\":{\"protocolVersion\":1}}");
     check_alive(&client);
     CHECK_INT(client_end(&client), 0);
 }
@@ -152,8 +164,9 @@ static void test_deep_nesting(void) {
 static void test_any_split(void) {
     TestClient client;
     client_open(&client, NULL);
-    const char *line = "{\"jsonrpc\":\"2.0\",\"id\":\"\xC3\xA9\",\"method\":\"no/such\"}\n\n{\"jsonrpc\":\"2.0\",\"id\":2,"
-                       "\"method\":\"no/such\"}\n";
+    const char *line =
+        "{\"jsonrpc\":\"2.0\",\"id\":\"\xC3\xA9\",\"method\":\"no/such\"}\n\n{\"jsonrpc\":\"2.0\",\"id\":2,"
+        "\"method\":\"no/such\"}\n";
     for (const char *p = line; *p; p++)
         client_send_bytes(&client, (Str){p, 1});
     check_error(&client, "\"\xC3\xA9\"", -32601);

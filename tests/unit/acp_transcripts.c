@@ -7,7 +7,8 @@ static void test_protocol(void) {
     TestClient client;
     client_open(&client, NULL);
     Arena arena = {0};
-    transcript_run(&client, str_printf(&arena, "%s/tests/transcripts/protocol.txt", test_source_dir()).ptr, test_tmp());
+    transcript_run(&client, str_printf(&arena, "%s/tests/transcripts/protocol.txt", test_source_dir()).ptr,
+                   test_tmp());
     arena_free(&arena);
 }
 
@@ -32,11 +33,14 @@ static void test_schema_checker(void) {
     check_value(schema, "UsageUpdate", "{\"used\":-1,\"size\":2}", false);
     check_value(schema, "UsageUpdate", "{\"used\":1.5,\"size\":2}", false);
     check_value(schema, "SessionUpdate",
-                "{\"sessionUpdate\":\"agent_message_chunk\",\"content\":{\"type\":\"text\",\"text\":\"x\"}}", true);
+                "{\"sessionUpdate\":\"agent_message_chunk\",\"content\":{\"type\":\"text\",\"text\":\"x\"}}",
+                true);
     check_value(schema, "SessionUpdate",
-                "{\"sessionUpdate\":\"agent_message_chunk\",\"content\":{\"type\":\"text\",\"text\":7}}", false);
+                "{\"sessionUpdate\":\"agent_message_chunk\",\"content\":{\"type\":\"text\",\"text\":7}}",
+                false);
     check_value(schema, "SessionUpdate", "{\"sessionUpdate\":\"no_such\"}", false);
-    check_value(schema, "ToolCallContent", "{\"type\":\"diff\",\"path\":\"/a\",\"oldText\":null,\"newText\":\"\"}", true);
+    check_value(schema, "ToolCallContent",
+                "{\"type\":\"diff\",\"path\":\"/a\",\"oldText\":null,\"newText\":\"\"}", true);
     check_value(schema, "ToolCallContent", "{\"type\":\"diff\",\"path\":\"/a\"}", false);
     schema_close(schema);
     arena_free(&arena);

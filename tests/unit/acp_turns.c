@@ -27,13 +27,16 @@ static void prompt(TestClient *client, int id, const char *session, const char *
 }
 
 static void cancel(TestClient *client, const char *session) {
-    client_send(client, str_printf(&client->arena,
-                                   "{\"jsonrpc\":\"2.0\",\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"%s\"}}",
-                                   session)
-                            .ptr);
+    client_send(
+        client,
+        str_printf(&client->arena,
+                   "{\"jsonrpc\":\"2.0\",\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"%s\"}}",
+                   session)
+            .ptr);
 }
 
-/* Everything the agent says up to the answer of prompt id: message text joined into *said, stop reason or error code. */
+/* Everything the agent says up to the answer of prompt id: message text joined into *said, stop reason or
+ * error code. */
 static Str finish(TestClient *client, int id, Buf *said) {
     for (Json *message; (message = client_next(client)); json_free(message)) {
         const Json *update = json_find(json_find(message, "params"), "update");
@@ -51,7 +54,8 @@ static Str finish(TestClient *client, int id, Buf *said) {
     return S("(nothing)");
 }
 
-static void check_turn(TestClient *client, const char *session, const char *text, const char *said, const char *stop) {
+static void check_turn(TestClient *client, const char *session, const char *text, const char *said,
+                       const char *stop) {
     Buf got = {0};
     prompt(client, 5, session, text);
     CHECK_STR(finish(client, 5, &got), str_of(stop));
@@ -85,8 +89,10 @@ static void test_cancel(void) {
     CHECK(!str_contains(buf_text(&said), S("never")));
     /* By the request's id. */
     prompt(&client, 50, session, "wait");
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancel_request\",\"params\":{\"requestId\":51}}");
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancel_request\",\"params\":{\"requestId\":50}}");
+    client_send(&client,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancel_request\",\"params\":{\"requestId\":51}}");
+    client_send(&client,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancel_request\",\"params\":{\"requestId\":50}}");
     CHECK_STR(finish(&client, 50, &said), S("cancelled"));
     buf_free(&said);
     check_turn(&client, session, "say again", "again", "end_turn");
@@ -131,8 +137,7 @@ static const char *next_call(TestClient *client, const char *method, Json **para
     for (Json *message; (message = client_next(client)); json_free(message)) {
         if (!str_eq(json_str(message, "method"), str_of(method)))
             continue;
-        const char *id =
-            str_printf(&client->arena, "%lld", (long long)json_int(message, "id", -1)).ptr;
+        const char *id = str_printf(&client->arena, "%lld", (long long)json_int(message, "id", -1)).ptr;
         if (params)
             *params = cJSON_DetachItemFromObject(message, "params");
         json_free(message);
@@ -169,7 +174,8 @@ static void test_permission(void) {
         prompt(&client, 3, session, "ask");
         const char *id = next_call(&client, "session/request_permission", &params);
         CHECK_INT(json_len(json_find(params, "options")), 4);
-        CHECK_STR(json_str(json_find(json_find(params, "toolCall"), "content")->child, "newText"), S("return 1;\n"));
+        CHECK_STR(json_str(json_find(json_find(params, "toolCall"), "content")->child, "newText"),
+                  S("return 1;\n"));
         json_free(params);
         answer(&client, id, ROWS[i].body);
         CHECK_STR(finish(&client, 3, &said), S("end_turn"));
@@ -228,14 +234,19 @@ static void test_editor_reads(void) {
     static const char READ[] = "fs/read_text_file";
 #define READS(command, body) str_of(file_turn(&client, session, command, READ, body))
     CHECK_STR(READS(read_lf, "\"result\":{\"content\":\"buffer\\n\"}"), S("end_turn|read: buffer\n"));
-    CHECK_STR(READS(read_lf, "\"error\":{\"code\":-32002,\"message\":\"unknown\"}"), S("end_turn|read: disk\n"));
-    CHECK(str_contains(READS(read_lf, "\"error\":{\"code\":-32603,\"message\":\"no\",\"data\":{\"details\":\"denied by "
-                                      "policy\"}}"),
-                       S("denied by policy")));
+    CHECK_STR(READS(read_lf, "\"error\":{\"code\":-32002,\"message\":\"unknown\"}"),
+              S("end_turn|read: disk\n"));
+    CHECK(str_contains(
+        READS(read_lf, "\"error\":{\"code\":-32603,\"message\":\"no\",\"data\":{\"details\":\"denied by "
+                       "policy\"}}"),
+        S("denied by policy")));
     CHECK(str_contains(READS(read_lf, "\"result\":{\"content\":7}"), S("holds no text")));
-    CHECK_STR(READS(read_crlf, "\"result\":{\"content\":\"one\\ntwo\\n\"}"), S("end_turn|read: one\r\ntwo\r\n"));
-    CHECK_STR(READS(read_crlf, "\"result\":{\"content\":\"one\\nnew\\n\"}"), S("end_turn|read: one\r\nnew\r\n"));
-    CHECK(str_contains(READS(read_none, "\"error\":{\"code\":-32603,\"message\":\"ENOENT\"}"), S("|not found")));
+    CHECK_STR(READS(read_crlf, "\"result\":{\"content\":\"one\\ntwo\\n\"}"),
+              S("end_turn|read: one\r\ntwo\r\n"));
+    CHECK_STR(READS(read_crlf, "\"result\":{\"content\":\"one\\nnew\\n\"}"),
+              S("end_turn|read: one\r\nnew\r\n"));
+    CHECK(str_contains(READS(read_none, "\"error\":{\"code\":-32603,\"message\":\"ENOENT\"}"),
+                       S("|not found")));
     CHECK_STR(READS(read_none, "\"result\":{\"content\":\"unsaved\"}"), S("end_turn|read: unsaved"));
     CHECK_STR(READS(read_lf, "\"error\":{\"code\":-32601,\"message\":\"gone\"}"), S("end_turn|read: disk\n"));
     check_turn(&client, session, read_lf, "read: disk\n", "end_turn"); /* not asked again */
@@ -251,7 +262,8 @@ static void test_editor_writes(void) {
     CHECK_OK(os_write_file(path, S("one\r\n"), &err), err);
     const char *write = str_printf(&client.arena, "write %s a\r\nb", path).ptr;
     const char *read = str_printf(&client.arena, "read %s", path).ptr;
-    CHECK_STR(str_of(file_turn(&client, session, write, "fs/write_text_file", "\"result\":null")), S("end_turn|written"));
+    CHECK_STR(str_of(file_turn(&client, session, write, "fs/write_text_file", "\"result\":null")),
+              S("end_turn|written"));
     CHECK(str_contains(str_of(file_turn(&client, session, write, "fs/write_text_file",
                                         "\"error\":{\"code\":-32603,\"message\":\"refused\"}")),
                        S("refused")));
@@ -311,7 +323,8 @@ static void test_client_dies(void) {
 /* ---- choices ---- */
 
 static size_t two_models(void *ctx, const ModelCard **models) {
-    static const ModelCard MODELS[] = {{.name = STR_INIT("tiny"), .is_embedded = true}, {.name = STR_INIT("big")}};
+    static const ModelCard MODELS[] = {{.name = STR_INIT("tiny"), .is_embedded = true},
+                                       {.name = STR_INIT("big")}};
     (void)ctx;
     *models = MODELS;
     return 2;
@@ -326,11 +339,13 @@ static Planner *a_planner(void *ctx, Err *err) {
 }
 
 static Json *set_option(TestClient *client, const char *session, const char *option, const char *value) {
-    client_send(client, str_printf(&client->arena,
-                                   "{\"jsonrpc\":\"2.0\",\"id\":30,\"method\":\"session/set_config_option\",\"params\":{"
-                                   "\"sessionId\":\"%s\",\"configId\":\"%s\",\"value\":\"%s\"}}",
-                                   session, option, value)
-                            .ptr);
+    client_send(
+        client,
+        str_printf(&client->arena,
+                   "{\"jsonrpc\":\"2.0\",\"id\":30,\"method\":\"session/set_config_option\",\"params\":{"
+                   "\"sessionId\":\"%s\",\"configId\":\"%s\",\"value\":\"%s\"}}",
+                   session, option, value)
+            .ptr);
     return client_answer(client, "30");
 }
 
@@ -355,11 +370,12 @@ static void test_config_options(void) {
     reply = set_option(&client, session, "colour", "red");
     CHECK_STR(json_str(json_find(json_find(reply, "error"), "data"), "field"), S("configId"));
     json_free(reply);
-    client_send(&client, str_printf(&client.arena,
-                                    "{\"jsonrpc\":\"2.0\",\"id\":31,\"method\":\"session/set_mode\",\"params\":{"
-                                    "\"sessionId\":\"%s\",\"modeId\":\"plan\"}}",
-                                    session)
-                             .ptr);
+    client_send(&client,
+                str_printf(&client.arena,
+                           "{\"jsonrpc\":\"2.0\",\"id\":31,\"method\":\"session/set_mode\",\"params\":{"
+                           "\"sessionId\":\"%s\",\"modeId\":\"plan\"}}",
+                           session)
+                    .ptr);
     json_free(client_answer(&client, "31"));
     check_turn(&client, session, "mode", "mode 2 model big", "end_turn");
     CHECK_INT(client_end(&client), 0);
@@ -370,15 +386,17 @@ static void test_prompt_blocks(void) {
     TestClient client;
     client_open(&client, NULL);
     const char *session = client_start_session(&client, NO_FILES, "/tmp");
-    client_send(&client,
-                str_printf(&client.arena,
-                           "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"session/prompt\",\"params\":{\"sessionId\":\"%s\","
-                           "\"prompt\":[{\"type\":\"text\",\"text\":\"say look at \"},"
-                           "{\"type\":\"resource_link\",\"uri\":\"file:///tmp/a%%20b.c#L10:20\",\"name\":\"a b.c\"},"
-                           "{\"type\":\"text\",\"text\":\" please\"},"
-                           "{\"type\":\"resource\",\"resource\":{\"uri\":\"file:///tmp/x.c\",\"text\":\"int x;\"}}]}}",
-                           session)
-                    .ptr);
+    client_send(
+        &client,
+        str_printf(
+            &client.arena,
+            "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"session/prompt\",\"params\":{\"sessionId\":\"%s\","
+            "\"prompt\":[{\"type\":\"text\",\"text\":\"say look at \"},"
+            "{\"type\":\"resource_link\",\"uri\":\"file:///tmp/a%%20b.c#L10:20\",\"name\":\"a b.c\"},"
+            "{\"type\":\"text\",\"text\":\" please\"},"
+            "{\"type\":\"resource\",\"resource\":{\"uri\":\"file:///tmp/x.c\",\"text\":\"int x;\"}}]}}",
+            session)
+            .ptr);
     Buf said = {0};
     CHECK_STR(finish(&client, 5, &said), S("end_turn"));
     CHECK_STR(buf_text(&said),
@@ -395,11 +413,12 @@ static void test_prompt_blocks(void) {
         {"7", "prompt[0].type"},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
-        client_send(&client, str_printf(&client.arena,
-                                        "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"session/prompt\",\"params\":{"
-                                        "\"sessionId\":\"%s\",\"prompt\":[%s]}}",
-                                        session, BAD[i].block)
-                                 .ptr);
+        client_send(&client,
+                    str_printf(&client.arena,
+                               "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"session/prompt\",\"params\":{"
+                               "\"sessionId\":\"%s\",\"prompt\":[%s]}}",
+                               session, BAD[i].block)
+                        .ptr);
         Json *reply = client_answer(&client, "6");
         CHECK_INT(json_int(json_find(reply, "error"), "code", 0), -32602);
         CHECK_STR(json_str(json_find(json_find(reply, "error"), "data"), "field"), str_of(BAD[i].field));
@@ -415,11 +434,12 @@ static void test_session_close(void) {
     Buf said = {0};
     prompt(&client, 1, session, "ask");
     next_call(&client, "session/request_permission", NULL);
-    const char *line = str_printf(&client.arena,
-                                  "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"session/close\",\"params\":{\"sessionId\":"
-                                  "\"%s\"}}",
-                                  session)
-                           .ptr;
+    const char *line =
+        str_printf(&client.arena,
+                   "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"session/close\",\"params\":{\"sessionId\":"
+                   "\"%s\"}}",
+                   session)
+            .ptr;
     client_send(&client, line);
     CHECK_STR(finish(&client, 1, &said), S("cancelled"));
     Json *reply = client_answer(&client, "2");
@@ -436,8 +456,10 @@ static void test_session_close(void) {
 static void test_missing_folder(void) {
     TestClient client;
     client_open(&client, NULL);
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"session/new\",\"params\":{\"cwd\":\"/missing/dir\","
-                         "\"mcpServers\":[{\"name\":\"m\",\"command\":\"x\",\"args\":[],\"env\":[]}]}}");
+    client_send(
+        &client,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"session/new\",\"params\":{\"cwd\":\"/missing/dir\","
+        "\"mcpServers\":[{\"name\":\"m\",\"command\":\"x\",\"args\":[],\"env\":[]}]}}");
     Json *reply = client_next(&client);
     CHECK_INT(json_int(json_find(reply, "error"), "code", 0), -32602);
     CHECK(str_contains(json_str(json_find(reply, "error"), "message"), S("/missing/dir")));

@@ -1,0 +1,73 @@
+#define _GNU_SOURCE
+#include "acp/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "acp/commands/commands.h"
+#include "acp/house.h"
+#include "acp/record.h"
+#include "acp/v1.h"
+
+static Connection *running; /* what a signal stops */
+
+static void on_signal(int number) {
+    (void)number;
+    if (running)
+        connection_stop(running);
+}
+
+static void catch_signals(void) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, stop = {.sa_handler = on_signal};
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+}
+
+/* The protocol gets a descriptor of its own; what a library prints on stdout goes to stderr. */
+static int take_stdout(Err *err) {
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        err_set_errno(err, errno, "stdout cannot be used");
+        return -1;
+    }
+    return fd;
+}
+
+int agent_run(const Settings *settings) {
+    Err err = {0};
+    ReviewMode review = REVIEW_ASK;
+    if (settings_has(settings, OPT_REVIEW) && !v1_mode_of(settings_text(settings, OPT_REVIEW), &review)) {
+        err_set(&err, ERR_INVALID, "--review must be ask, auto or plan");
+        return command_fail("agent", STATUS_USAGE, &err);
+    }
+    int out_fd = take_stdout(&err);
+    Record *record = NULL;
+    if (out_fd < 0 ||
+        (settings_has(settings, OPT_RECORD) && !(record = record_open(settings->values[OPT_RECORD], &err))))
+        return command_fail("agent", STATUS_CANNOT_START, &err);
+    House house;
+    house_init(&house, settings);
+    ConnectionConfig config = {
+        .in_fd = STDIN_FILENO,
+        .out_fd = out_fd,
+        .host = house_host(&house),
+        .model = settings_text(settings, OPT_MODEL),
+        .review = review,
+        .tap = record_tap(record),
+    };
+    Connection *connection = connection_open(&config, &err);
+    if (!connection)
+        return command_fail("agent", STATUS_CANNOT_START, &err);
+    running = connection;
+    catch_signals();
+    connection_run(connection);
+    running = NULL;
+    connection_close(connection);
+    house_close(&house);
+    int status = record_close(record, &err) ? STATUS_DONE : command_fail("agent", STATUS_FAILED, &err);
+    close(out_fd);
+    return status;
+}

@@ -1,0 +1,232 @@
+/* ask: one headless turn on a repository. The diff goes to stdout, what happens meanwhile to stderr. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "acp/commands/commands.h"
+#include "acp/commands/hunks.h"
+#include "acp/house.h"
+#include "acp/v1.h"
+
+/* What the turn leaves behind, copied from its events. */
+typedef struct AskResult {
+    Arena arena;
+    Session *session;
+    bool is_verbose, is_json;
+    HunkDialog *dialog; /* --hunks */
+    int done_fds[2];
+    Buf text;
+    TurnStop stop;
+    Err error;
+    TurnUsage usage;
+    Str diff, backup;
+    size_t files;
+    bool was_applied;
+    Json *problems;
+} AskResult;
+
+static void take_done(AskResult *result, const TurnDone *done) {
+    result->stop = done->stop;
+    result->error = done->error;
+    result->usage = done->usage;
+    result->diff = str_copy(&result->arena, done->unified_diff);
+    result->backup = str_copy(&result->arena, done->backup_id);
+    result->files = done->files_changed;
+    result->was_applied = done->was_applied;
+    for (size_t i = 0; i < done->problem_count; i++)
+        json_push(result->problems, json_text(done->problems[i]));
+    if (write(result->done_fds[1], "", 1) < 0)
+        abort();
+}
+
+static void show_tool(const ToolEvent *tool) {
+    static const char *const MARKS[] = {"...", "...", "done", "failed"};
+    if (tool->title.len && (tool->is_first || tool->status >= TOOL_COMPLETED))
+        fprintf(stderr, "  %.*s: %s\n", STR_ARG(tool->title), MARKS[tool->status]);
+    if (tool->status == TOOL_FAILED && tool->text.len)
+        fprintf(stderr, "    %.*s\n", STR_ARG(str_trim_end(tool->text)));
+}
+
+static void take_event(void *ctx, const TurnEvent *event) {
+    AskResult *result = ctx;
+    switch (event->kind) {
+    case TURN_TEXT:
+        buf_str(&result->text, event->text);
+        if (result->is_verbose)
+            fprintf(stderr, "%.*s", STR_ARG(event->text));
+        break;
+    case TURN_THOUGHT:
+        if (result->is_verbose)
+            fprintf(stderr, "%.*s", STR_ARG(event->text));
+        break;
+    case TURN_TOOL:
+        if (result->is_verbose)
+            show_tool(event->tool);
+        break;
+    case TURN_QUESTION: hunk_dialog_ask(result->dialog, result->session, event->question); break;
+    case TURN_DONE: take_done(result, event->done); break;
+    case TURN_PLAN:
+    case TURN_USAGE: break;
+    }
+}
+
+/* Waits for the end of the turn; an interrupt cancels it. */
+static void wait_for_turn(AskResult *result, int signals) {
+    struct pollfd fds[2] = {{.fd = result->done_fds[0], .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
+        if (fds[0].revents)
+            break;
+        if (fds[1].revents) {
+            struct signalfd_siginfo info;
+            if (read(signals, &info, sizeof info) > 0)
+                turn_cancel(result->session);
+        }
+    }
+    turn_wait(result->session);
+}
+
+static Json *usage_json(const TurnUsage *usage) {
+    Json *json = json_object();
+    json_put_int(json, "prompt_tokens", (int64_t)usage->prompt_tokens);
+    json_put_int(json, "cached_tokens", (int64_t)usage->cached_tokens);
+    json_put_int(json, "output_tokens", (int64_t)usage->output_tokens);
+    json_put_int(json, "prompts", (int64_t)usage->prompts);
+    return json;
+}
+
+static bool print_json(AskResult *result) {
+    Json *json = json_object();
+    json_put_str(json, "diff", result->diff);
+    json_put_bool(json, "applied", result->was_applied);
+    json_put_int(json, "files", (int64_t)result->files);
+    json_put(json, "backup", result->backup.len ? json_text(result->backup) : cJSON_CreateNull());
+    json_put(json, "problems", cJSON_Duplicate(result->problems, true));
+    json_put_str(json, "stop",
+                 result->stop == TURN_STOP_FAILED ? S("failed") : str_of(v1_stop_reason(result->stop)));
+    if (result->stop == TURN_STOP_FAILED)
+        json_put_str(json, "error", str_of(result->error.text));
+    json_put(json, "usage", usage_json(&result->usage));
+    json_put_str(json, "text", buf_text(&result->text));
+    return command_print_json(json);
+}
+
+/* Says how it went; the exit status. */
+static int report(AskResult *result) {
+    if (result->is_json) {
+        if (!print_json(result))
+            return STATUS_FAILED;
+    } else {
+        fwrite(result->diff.ptr, 1, result->diff.len, stdout);
+        if (fflush(stdout) != 0)
+            return STATUS_FAILED;
+        if (!result->is_verbose && !result->diff.len && result->text.len)
+            fprintf(stderr, "%.*s\n", STR_ARG(str_trim_end(buf_text(&result->text))));
+        JSON_EACH(problem, result->problems)
+        fprintf(stderr, "mux-acp ask: %s\n", problem->valuestring);
+        if (result->was_applied)
+            fprintf(stderr, "%zu file%s changed; mux-acp undo %.*s takes it back\n", result->files,
+                    result->files == 1 ? "" : "s", STR_ARG(result->backup));
+    }
+    if (result->stop == TURN_STOP_FAILED)
+        return command_fail("ask", STATUS_FAILED, &result->error);
+    bool is_complete = result->stop == TURN_STOP_END && result->files > 0 && !json_len(result->problems);
+    return is_complete ? STATUS_DONE : STATUS_FAILED;
+}
+
+static int run_turn(AskResult *result, Planner *planner, const SessionConfig *config, Str prompt, Err *err) {
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL); /* in every thread made from here on */
+    int signals = signalfd(-1, &stops, SFD_CLOEXEC);
+    int status = STATUS_CANNOT_START;
+    Ask ask = {.text = prompt};
+    if (pipe2(result->done_fds, O_CLOEXEC) != 0) {
+        err_set_errno(err, errno, "cannot create a pipe");
+        close(signals);
+        return status;
+    }
+    result->session = session_open(planner, config, file_io_disk(), err);
+    if (result->session && turn_start(result->session, &ask, (TurnSink){result, take_event}, err)) {
+        wait_for_turn(result, signals);
+        status = STATUS_DONE;
+    }
+    session_close(result->session);
+    close(signals);
+    close(result->done_fds[0]);
+    close(result->done_fds[1]);
+    return status;
+}
+
+/* Loads the model before the turn, so that a model that cannot serve is told apart from a turn that failed.
+ */
+static bool can_start(House *house, Err *err) {
+    if (!house_planner(house, err))
+        return false;
+    Chat *chat = chat_open(house->engine, S(""), err);
+    chat_close(chat);
+    return chat != NULL;
+}
+
+static ReviewMode wanted_review(const Settings *settings) {
+    bool has_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (settings_has(settings, OPT_DRY_RUN))
+        return REVIEW_PLAN;
+    if (settings_has(settings, OPT_APPLY))
+        return REVIEW_AUTO;
+    return settings_has(settings, OPT_HUNKS) || (has_terminal && !settings_has(settings, OPT_JSON))
+               ? REVIEW_ASK
+               : REVIEW_PLAN;
+}
+
+static int run(const Settings *settings) {
+    int modes = settings_has(settings, OPT_APPLY) + settings_has(settings, OPT_DRY_RUN) +
+                settings_has(settings, OPT_HUNKS);
+    if (modes > 1)
+        return command_usage(&COMMAND_ASK, "choose one of --apply, --dry-run and --hunks");
+    AskResult result = {.is_json = settings_has(settings, OPT_JSON), .problems = json_array(), .diff = S("")};
+    result.is_verbose = settings_has(settings, OPT_VERBOSE) || isatty(STDERR_FILENO);
+    Err err = {0};
+    House house;
+    house_init(&house, settings);
+    Str prompt = settings_words(settings, &result.arena);
+    const char *cwd = settings_has(settings, OPT_CWD) ? settings->values[OPT_CWD] : ".";
+    SessionConfig config = {.id = S("ask"), .review = wanted_review(settings)};
+    HunkDialog dialog = {0};
+    result.dialog = &dialog;
+    int status = STATUS_CANNOT_START;
+    if (!str_trim(prompt).len) {
+        status = command_usage(&COMMAND_ASK, "say what is to be done");
+    } else if (!house_folder(cwd, &result.arena, &config.cwd, &err) ||
+               (config.review == REVIEW_ASK && !hunk_dialog_open(&dialog, &err)) ||
+               !can_start(&house, &err)) {
+        command_fail("ask", status, &err);
+    } else {
+        if (house_uses_embedded(&house))
+            fprintf(stderr, "%s\n", HOUSE_EMBEDDED_NOTE);
+        status = run_turn(&result, house.planner, &config, prompt, &err);
+        status = status == STATUS_DONE ? report(&result) : command_fail("ask", status, &err);
+    }
+    hunk_dialog_close(&dialog);
+    house_close(&house);
+    json_free(result.problems);
+    buf_free(&result.text);
+    arena_free(&result.arena);
+    return status;
+}
+
+const Command COMMAND_ASK = {
+    "ask",
+    "[--cwd DIR] [--model M] [--apply|--dry-run|--hunks] [--json] PROMPT",
+    "one turn on a repository; prints the diff of all files",
+    OPTIONS_ENGINE | OPTION(CWD) | OPTION(APPLY) | OPTION(DRY_RUN) | OPTION(HUNKS) | OPTION(JSON) |
+        OPTION(VERBOSE) | OPTION(SEED),
+    run,
+};

@@ -1,0 +1,119 @@
+/* undo, backups and recover: what the workspace keeps of its changes. */
+#define _GNU_SOURCE
+#include <time.h>
+
+#include "acp/commands/commands.h"
+#include "acp/house.h"
+#include "workspace/workspace.h"
+
+static Workspace *open_root(const Settings *settings, Arena *arena, bool read_only, Err *err) {
+    Str root;
+    if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", arena, &root, err))
+        return NULL;
+    return ws_open(&(WorkspaceConfig){.root = root, .read_only = read_only}, file_io_disk(), err);
+}
+
+static int run_undo(const Settings *settings) {
+    if (settings->word_count > 1)
+        return command_usage(&COMMAND_UNDO, "one change at a time");
+    Arena arena = {0};
+    Err err = {0};
+    ChangeInfo info = {0};
+    Workspace *ws = open_root(settings, &arena, false, &err);
+    bool ok = ws && ws_undo(ws, settings->word_count ? str_of(settings->words[0]) : S(""), &info, &err);
+    ws_close(ws);
+    arena_free(&arena);
+    if (settings_has(settings, OPT_JSON)) {
+        Json *json = json_object();
+        json_put_bool(json, "ok", ok);
+        json_put_int(json, "files", (int64_t)info.files);
+        json_put(json, "backup", info.id[0] ? json_text(str_of(info.id)) : cJSON_CreateNull());
+        if (!ok)
+            json_put_str(json, "error", str_of(err.text));
+        return command_print_json(json) && ok ? STATUS_DONE : STATUS_FAILED;
+    }
+    if (!ok)
+        return command_fail("undo", STATUS_FAILED, &err);
+    fprintf(stderr, "%zu file%s put back; mux-acp undo %s takes that back\n", info.files,
+            info.files == 1 ? "" : "s", info.id);
+    return STATUS_DONE;
+}
+
+static Json *backup_json(const Backup *backup) {
+    Json *json = json_object();
+    json_put_str(json, "id", backup->id);
+    json_put_str(json, "title", backup->title);
+    json_put_num(json, "time", backup->unix_seconds);
+    json_put_int(json, "files", (int64_t)backup->files);
+    json_put_bool(json, "undone", backup->is_undone);
+    Json *paths = json_put_array(json, "paths");
+    for (size_t i = 0; i < backup->files && backup->paths; i++)
+        json_push(paths, json_text(backup->paths[i]));
+    return json;
+}
+
+static void print_backup(const Backup *backup) {
+    time_t seconds = (time_t)backup->unix_seconds;
+    struct tm local;
+    char when[32] = "";
+    if (localtime_r(&seconds, &local))
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
+    printf("%.*s  %s  %3zu file%s  %.*s%s\n", STR_ARG(backup->id), when, backup->files,
+           backup->files == 1 ? " " : "s", STR_ARG(backup->title), backup->is_undone ? " (undone)" : "");
+}
+
+static int run_backups(const Settings *settings) {
+    Arena arena = {0};
+    Err err = {0};
+    BackupList list = {0};
+    Workspace *ws = open_root(settings, &arena, true, &err);
+    bool ok = ws && ws_backups(ws, &arena, &list, &err);
+    if (ok && settings_has(settings, OPT_JSON)) {
+        Json *json = json_object(), *items = json_put_array(json, "backups");
+        for (size_t i = 0; i < list.count; i++)
+            json_push(items, backup_json(&list.items[i]));
+        ok = command_print_json(json);
+    } else if (ok) {
+        for (size_t i = 0; i < list.count; i++)
+            print_backup(&list.items[i]);
+    }
+    ws_close(ws);
+    arena_free(&arena);
+    return ok ? STATUS_DONE : command_fail("backups", STATUS_FAILED, &err);
+}
+
+static int run_recover(const Settings *settings) {
+    Arena arena = {0};
+    Err err = {0};
+    RecoverReport report = {0};
+    Workspace *ws =
+        open_root(settings, &arena, true, &err); /* opening for writing would recover by itself, unseen */
+    bool ok = ws && ws_recover(ws, &report, &err);
+    ws_close(ws);
+    arena_free(&arena);
+    if (!ok)
+        return command_fail("recover", STATUS_FAILED, &err);
+    if (settings_has(settings, OPT_JSON)) {
+        Json *json = json_object();
+        json_put_int(json, "finished", (int64_t)report.finished);
+        json_put_int(json, "rolled_back", (int64_t)report.rolled_back);
+        json_put_int(json, "cleaned", (int64_t)report.cleaned);
+        json_put_int(json, "conflicts", (int64_t)report.conflicts);
+        ok = command_print_json(json);
+    } else {
+        printf("%zu changes finished, %zu taken back, %zu remains cleared, %zu files left as a third party "
+               "wrote them\n",
+               report.finished, report.rolled_back, report.cleaned, report.conflicts);
+    }
+    return ok && report.conflicts == 0 ? STATUS_DONE : STATUS_FAILED;
+}
+
+const Command COMMAND_UNDO = {"undo", "[--root DIR] [--json] [ID]",
+                              "takes back an applied change, by default the newest",
+                              OPTION(ROOT) | OPTION(JSON), run_undo};
+const Command COMMAND_BACKUPS = {"backups", "[--root DIR] [--json]",
+                                 "lists the changes that can be taken back", OPTION(ROOT) | OPTION(JSON),
+                                 run_backups};
+const Command COMMAND_RECOVER = {"recover", "[--root DIR] [--json]",
+                                 "finishes or takes back what a crash left", OPTION(ROOT) | OPTION(JSON),
+                                 run_recover};

@@ -1,0 +1,85 @@
+/* config: one table of options gives the flags, the environment variables and the help of every command.
+ *
+ *   Settings s; if (!settings_read(&s, mask, argc, argv, &err)) ...; settings_text(&s, OPT_MODEL)
+ * Flags win over the environment, the environment over the defaults. Nothing else in the program reads the
+ * environment.
+ */
+#ifndef MUX_ACP_CONFIG_H
+#define MUX_ACP_CONFIG_H
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+typedef enum OptionId {
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_MODEL,
+    OPT_MODELS_DIR,
+    OPT_TINY,
+    OPT_BACKEND,
+    OPT_THREADS,
+    OPT_CONTEXT,
+    OPT_LOG,
+    OPT_REVIEW,
+    OPT_RECORD,
+    OPT_REPLAY,
+    OPT_CWD,
+    OPT_APPLY,
+    OPT_DRY_RUN,
+    OPT_HUNKS,
+    OPT_JSON,
+    OPT_VERBOSE,
+    OPT_ROOT,
+    OPT_STRIP,
+    OPT_CHECK,
+    OPT_REVERSE,
+    OPT_RECOUNT,
+    OPT_UNIDIFF_ZERO,
+    OPT_FIXED,
+    OPT_IGNORE_CASE,
+    OPT_WORD,
+    OPT_MOST,
+    OPT_PROMPT,
+    OPT_TOKENS,
+    OPT_NUMBER,
+    OPT_TEMPERATURE,
+    OPT_TOP_K,
+    OPT_TOP_P,
+    OPT_MIN_P,
+    OPT_SEED,
+    OPT_LOGPROBS,
+    OPT_LOGITS_FILE,
+    OPT_SPECIAL,
+    OPT_PROMPT_SIZE,
+    OPT_REPS,
+    OPT_COUNT
+} OptionId;
+
+#define OPTION(id) (UINT64_C(1) << OPT_##id)
+/* What every command that uses a model takes. */
+#define OPTIONS_ENGINE                                                                                       \
+    (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(THREADS) | OPTION(CONTEXT))
+#define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG))
+
+typedef struct Settings {
+    const char *values[OPT_COUNT]; /* NULL: not given */
+    const char **words;            /* what is no option, in order; borrowed from argv */
+    size_t word_count;
+    Arena arena;
+} Settings;
+
+/* argv from the first argument on. ERR_INVALID with a sentence for unknown options and values that are no
+ * numbers. */
+bool settings_read(Settings *settings, uint64_t options, int argc, char **argv, Err *err);
+void settings_free(Settings *settings);
+bool settings_has(const Settings *settings, OptionId id);
+Str settings_text(const Settings *settings, OptionId id); /* empty when not given */
+size_t settings_count(const Settings *settings, OptionId id, size_t otherwise);
+double settings_number(const Settings *settings, OptionId id, double otherwise);
+/* All words joined by blanks. */
+Str settings_words(const Settings *settings, Arena *arena);
+void settings_print_help(uint64_t options, FILE *out);
+
+#endif

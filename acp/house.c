@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include "acp/house.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void house_init(House *house, const Settings *settings) {
+    *house = (House){.settings = settings};
+}
+
+void house_close(House *house) {
+    planner_close(house->planner);
+    engine_close(house->engine);
+    house->planner = NULL;
+    house->engine = NULL;
+}
+
+Engine *house_engine(House *house, Err *err) {
+    if (house->engine)
+        return house->engine;
+    const Settings *s = house->settings;
+    EngineConfig config = {
+        .default_model = settings_text(s, OPT_MODEL),
+        .models_dir = settings_text(s, OPT_MODELS_DIR),
+        .tiny_path = settings_text(s, OPT_TINY),
+        .backend = settings_text(s, OPT_BACKEND),
+        .threads = (int)settings_count(s, OPT_THREADS, 0),
+        .context = settings_count(s, OPT_CONTEXT, 0),
+    };
+    house->engine = engine_open(&config, err);
+    return house->engine;
+}
+
+Planner *house_planner(House *house, Err *err) {
+    if (house->planner || !house_engine(house, err))
+        return house->planner;
+    PlannerConfig config = {.seed = settings_count(house->settings, OPT_SEED, 0)};
+    house->planner = planner_open(&config, house->engine, err);
+    return house->planner;
+}
+
+bool house_uses_embedded(const House *house) {
+    return !settings_has(house->settings, OPT_MODEL);
+}
+
+static Planner *host_planner(void *ctx, Err *err) {
+    return house_planner(ctx, err);
+}
+
+static size_t host_models(void *ctx, const ModelCard **models) {
+    House *house = ctx;
+    return house->engine ? engine_models(house->engine, models) : 0;
+}
+
+ConnectionHost house_host(House *house) {
+    return (ConnectionHost){.ctx = house, .planner = host_planner, .models = host_models};
+}
+
+bool house_folder(const char *given, Arena *arena, Str *out, Err *err) {
+    char path[PATH_MAX];
+    struct stat st;
+    if (!realpath(given, path) || stat(path, &st) != 0)
+        return err_set_errno(err, errno, "the folder %s cannot be used", given);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, ERR_INVALID, "%s is not a folder", given);
+    *out = str_copy(arena, str_of(path));
+    return true;
+}

@@ -1,0 +1,79 @@
+/* The front door: which of the program's faces is wanted. Without a command it is the agent on stdio. */
+#include <stdio.h>
+#include <string.h>
+
+#include "acp/agent.h"
+#include "acp/commands/commands.h"
+#include "acp/replay.h"
+#include "acp/version.h"
+#include "base/log.h"
+
+static int print_version(void) {
+    printf("mux-acp %s (%s)\n", MUX_VERSION, MUX_COMMIT);
+    return STATUS_DONE;
+}
+
+static int print_help(void) {
+    printf("mux-acp %s: a coding agent that speaks the Agent Client Protocol\n\n"
+           "usage: mux-acp [OPTIONS]                 the agent on stdin and stdout\n"
+           "       mux-acp --replay FILE [OPTIONS]   a recorded conversation once more, compared\n"
+           "       mux-acp COMMAND [OPTIONS] ...     see mux-acp COMMAND --help\n\ncommands:\n",
+           MUX_VERSION);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+    printf("\noptions of the agent:\n");
+    settings_print_help(OPTIONS_AGENT, stdout);
+    return STATUS_DONE;
+}
+
+static int print_command_help(const Command *command) {
+    printf("mux-acp %s %s\n\n%s\n\noptions:\n", command->name, command->usage, command->summary);
+    settings_print_help(command->options, stdout);
+    return STATUS_DONE;
+}
+
+static int run_command(const Command *command, const Settings *settings) {
+    return settings_has(settings, OPT_HELP)      ? print_command_help(command)
+           : settings_has(settings, OPT_VERSION) ? print_version()
+                                                 : command->run(settings);
+}
+
+static int run_agent(const Settings *settings) {
+    if (settings_has(settings, OPT_HELP))
+        return print_help();
+    if (settings_has(settings, OPT_VERSION))
+        return print_version();
+    if (settings->word_count) {
+        fprintf(stderr, "mux-acp: there is no command \"%s\"; see mux-acp --help\n", settings->words[0]);
+        return STATUS_USAGE;
+    }
+    return settings_has(settings, OPT_REPLAY) ? replay_run(settings) : agent_run(settings);
+}
+
+static const Command *find_command(const char *name) {
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(COMMANDS[i]->name, name) == 0)
+            return COMMANDS[i];
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "help") == 0 && find_command(argv[2]))
+        return print_command_help(find_command(argv[2]));
+    const Command *command = argc > 1 ? find_command(argv[1]) : NULL;
+    int skipped = command ? 2 : 1;
+    Settings settings;
+    Err err = {0};
+    int status = STATUS_USAGE;
+    if (argc == 2 && strcmp(argv[1], "help") == 0)
+        return print_help();
+    if (settings_read(&settings, command ? command->options : OPTIONS_AGENT, argc - skipped, argv + skipped,
+                      &err)) {
+        log_init(settings.values[OPT_LOG]);
+        status = command ? run_command(command, &settings) : run_agent(&settings);
+    } else {
+        fprintf(stderr, "mux-acp%s%s: %s\n", command ? " " : "", command ? command->name : "", err.text);
+    }
+    settings_free(&settings);
+    return status;
+}
