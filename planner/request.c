@@ -6,8 +6,8 @@
 #include "base/buf.h"
 
 /* One sentence form: words separated by blanks. "a|b" alternatives, "?" in front = optional,
- * KIND/VALUE/LITERAL/LINE word classes, $x captures (a quoted span, else one word; $x+ takes up to eight
- * words, as few as possible). First match wins. */
+ * KIND/VALUE/LITERAL/LINE word classes, $x captures (a quoted span, else one word; $q a quoted span only; $x+
+ * takes up to eight words, as few as possible). First match wins. */
 typedef struct Pattern {
     Intent intent;
     const char *form;
@@ -36,6 +36,8 @@ static const Pattern PATTERNS[] = {
     {INTENT_REPLACE, "switch from $a to $b", 1},
     {INTENT_SET, "in ?the ?line|condition|function|method $n replace|change ?the ?VALUE $a by|with|to $b", 0},
     {INTENT_SET, "in ?the ?line|condition|function|method $n use $b instead of $a", 0},
+    {INTENT_SET, "use $b+ instead of $a+ in ?the ?line|condition|LITERAL $q END", 0},
+    {INTENT_SET, "replace|change $a+ with|by|to $b+ in ?the ?line|condition $q END", 0},
     {INTENT_SET,
      "change|update|switch|flip|increase|decrease|bump|raise|lower|reduce ?the ?VALUE ?of|for ?the ?KIND $n "
      "from $a to $b",
@@ -253,6 +255,8 @@ static bool match_from(Match *m, const char *form, size_t at) {
     if (element.ptr[0] == '$') {
         unsigned char letter = (unsigned char)element.ptr[1] & 127;
         size_t most = element.len > 2 ? 8 : 1;
+        if (letter == 'q' && (at >= r->word_count || !r->words[at].is_quoted))
+            return false;
         for (size_t n = 1; n <= most && at + n <= r->word_count; n++) {
             m->captures[letter] = span_text(r, at, n);
             if (match_from(m, form, at + n))
@@ -261,6 +265,13 @@ static bool match_from(Match *m, const char *form, size_t at) {
         return false;
     }
     return at < r->word_count && word_fits(&r->words[at], element) && match_from(m, form, at + 1);
+}
+
+static bool unquote(Str *s) {
+    if (s->len < 3 || (s->ptr[0] != '"' && s->ptr[0] != '\'') || s->ptr[s->len - 1] != s->ptr[0])
+        return false;
+    *s = str_slice(*s, 1, s->len - 1);
+    return true;
 }
 
 static Str without_call(Str s) {
@@ -295,7 +306,7 @@ static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *a
     r->intent = p->intent;
     r->from = c['a'];
     r->to = c['b'].len ? c['b'] : c['p'];
-    r->target = c['n'].len ? c['n'] : c['f'];
+    r->target = c['n'].len ? c['n'] : c['q'].len ? c['q'] : c['f'];
     r->remove_kind = p->remove_kind;
     switch (p->intent) {
     case INTENT_RENAME:
@@ -307,11 +318,15 @@ static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *a
         if (r->is_calls) {
             r->from = without_call(r->from);
             r->to = without_call(r->to);
+        } else if (!is_literal(r->from) && !is_identifier(r->from)) {
+            unquote(&r->to); /* code for code: the quotes are mere marks */
         }
         break;
     case INTENT_SET: r->target = without_call(without_quotes(r->target)); break;
     case INTENT_PARAM:
-        r->target = without_call(without_quotes(without_call(r->target)));
+        unquote(&r->target);
+        r->target = without_call(r->target);
+        unquote(&r->to);
         r->to = with_default(r->to, arena);
         break;
     case INTENT_REMOVE:
@@ -493,6 +508,9 @@ static Str canonical_words(const Request *r, Arena *arena) {
             return str_printf(arena, "Replace calls to %.*s with calls to %.*s", STR_ARG(from), STR_ARG(to));
         return str_printf(arena, "Replace %.*s with %.*s", STR_ARG(r->from), STR_ARG(r->to));
     case INTENT_SET:
+        if (r->from.len && !is_identifier(r->target))
+            return str_printf(arena, "In the line %.*s replace %.*s by %.*s", STR_ARG(target), STR_ARG(from),
+                              STR_ARG(to));
         if (r->from.len)
             return str_printf(arena, "Change %.*s from %.*s to %.*s", STR_ARG(target), STR_ARG(r->from),
                               STR_ARG(r->to));
@@ -510,13 +528,6 @@ static Str canonical_words(const Request *r, Arena *arena) {
                           STR_ARG(target));
     default: return S("");
     }
-}
-
-static bool unquote(Str *s) {
-    if (s->len < 3 || (s->ptr[0] != '"' && s->ptr[0] != '\'') || s->ptr[s->len - 1] != s->ptr[0])
-        return false;
-    *s = str_slice(*s, 1, s->len - 1);
-    return true;
 }
 
 bool request_unquote(Request *r, Arena *arena) {

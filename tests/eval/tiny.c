@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
     Err err = {0};
     Arena arena = {0};
     Str cases;
-    EngineConfig config = {.default_model = str_of(model)};
+    EngineConfig config = {.default_model = str_of(model), .threads = getenv("EVAL_THREADS") ? atoi(getenv("EVAL_THREADS")) : 0};
     if (argc < 2 || !os_read_file(argv[1], (size_t)1 << 30, &arena, &cases, &err) ||
         !(eval.engine = engine_open(&config, &err)) || !(eval.chat = chat_open(eval.engine, S(""), &err)) ||
         !(eval.planner = planner_open(&(PlannerConfig){0}, eval.engine, &err))) {

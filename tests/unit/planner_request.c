@@ -36,6 +36,9 @@ static const Row ROWS[] = {
     {"Delete all calls to log_it", INTENT_REMOVE, "log_it", "", ""},
     {"Remove the import of os", INTENT_REMOVE, "os", "", ""},
     {"Insert `b()` after `a()`", INTENT_INSERT, "a()", "", "b()"},
+    {"use === instead of `!==` in `a !== b`", INTENT_SET, "a !== b", "!==", "==="},
+    {"change 30 to 60 in utils.c", INTENT_REPLACE, "", "30", "60"},
+    {"Add the parameter `warn` with default 3 to `f`", INTENT_PARAM, "f", "", "warn=3"},
     {"Why does it crash?", INTENT_OTHER, "", "", ""},
 };
 
