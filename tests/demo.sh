@@ -4,7 +4,7 @@
 set -eu
 mux=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 # shellcheck disable=SC2016
-request='Rename the function `cart_total` to `cart_sum` everywhere'
+request='Rename the function `goods_total` to `goods_price` everywhere'
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/mux-demo-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
@@ -37,7 +37,7 @@ struct cart {
 
 void cart_begin(struct cart *cart);
 int cart_add(struct cart *cart, const char *article, long cents, int count);
-long cart_total(const struct cart *cart);
+long goods_total(const struct cart *cart);
 long cart_shipping(const struct cart *cart);
 
 #endif
@@ -67,7 +67,7 @@ int cart_add(struct cart *cart, const char *article, long cents, int count)
     return cart->line_count;
 }
 
-long cart_total(const struct cart *cart)
+long goods_total(const struct cart *cart)
 {
     long cents = 0;
     int i;
@@ -79,7 +79,7 @@ long cart_total(const struct cart *cart)
 
 long cart_shipping(const struct cart *cart)
 {
-    if (cart_total(cart) >= FREE_SHIPPING_FROM)
+    if (goods_total(cart) >= FREE_SHIPPING_FROM)
         return 0;
     return SHIPPING_CENTS;
 }
@@ -104,9 +104,9 @@ int main(void)
     cart_add(&cart, "teapot", 2900, 1);
     for (i = 0; i < cart.line_count; i++)
         print_cents(cart.lines[i].article, cart.lines[i].cents);
-    print_cents("goods", cart_total(&cart));
+    print_cents("goods", goods_total(&cart));
     print_cents("shipping", cart_shipping(&cart));
-    print_cents("to pay", cart_total(&cart) + cart_shipping(&cart));
+    print_cents("to pay", goods_total(&cart) + cart_shipping(&cart));
     return 0;
 }
 END
@@ -141,7 +141,7 @@ cat "$folder/shown.diff"
 step "git diff --stat"
 git --no-pager diff --stat
 [ "$(git diff --name-only | wc -l)" -eq 3 ] || fail "three files should have changed"
-if git --no-pager grep -n -w cart_total; then
+if git --no-pager grep -n -w goods_total; then
     fail "the old name is still there"
 fi
 git apply --check --reverse "$folder/shown.diff" || fail "the diff shown is not the change made"
