@@ -348,25 +348,32 @@ static bool is_cjk(Char c) {
             (c.code >= 0xAC00 && c.code <= 0xD7FF));
 }
 
-/* Whether the passes for letters and signs leave the character at `at` to the later ones. */
+/* Whether the passes for letters and punctuation leave the character at `at` to the later ones. */
 static bool is_left_over(const Byte *text, size_t at, size_t end, Char c) {
     if (!c.len || (c.kind & (LINE_END | LETTER | PUNCTUATION)))
         return false;
-    return !((c.kind & SPACE) && (peek(text, at + 1, end).kind & (LETTER | PUNCTUATION)) && c.len == 1) &&
-           !((c.kind & SPACE) && c.len > 1 && (peek(text, at + c.len, end).kind & (LETTER | PUNCTUATION)));
+    return !(c.kind & SPACE) || !(peek(text, at + c.len, end).kind & (LETTER | PUNCTUATION));
 }
 
 /* Passes: each line end | an optional blank and letters | an optional blank and punctuation | CJK | each
- * number. All five in one: what the first three leave over ends where one of them starts. */
+ * number. All five in one: what the first three leave over ends where one of them starts, and CJK is cut out
+ * of everything. */
 static size_t deepseek_coder(const Byte *text, size_t at, size_t end) {
     Char c = peek(text, at, end);
     if (c.kind & LINE_END)
         return at + 1;
-    size_t from = at + (c.kind & SPACE ? c.len : 0);
-    Char d = from > at ? peek(text, from, end) : c;
-    if (d.kind & (LETTER | PUNCTUATION))
-        return run(text, from, end, d.kind);
-    bool cjk = is_cjk(c);
+    size_t to = at + (c.kind & SPACE ? c.len : 0);
+    Char d = to > at ? peek(text, to, end) : c;
+    bool cjk = is_cjk(d);
+    if (d.kind & (LETTER | PUNCTUATION)) {
+        unsigned kind = d.kind;
+        if (to > at && cjk)
+            return to;
+        for (; (d.kind & kind) && is_cjk(d) == cjk; d = peek(text, to, end))
+            to += d.len;
+        return to;
+    }
+    cjk = is_cjk(c);
     if (!cjk && (c.kind & NUMBER))
         return at + c.len;
     do {

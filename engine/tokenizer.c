@@ -123,40 +123,34 @@ static const char *const END_TEXTS[] = {
     "<REPO>",
     "<reponame>",
     "<|file_sep|>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    u8"<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
 };
 /* Tokens that are control tokens whatever the file calls them. */
 static const char *const CONTROL_TEXTS[] = {
     "<|fim_prefix|>",
-    "<fim-prefix>",
-    "<fim_prefix>",
-    "<PRE>",
-    "\xE2\x96\x81<PRE>",
-    "<|code_prefix|>",
-    "<|prefix|>",
     "<|fim_suffix|>",
-    "<fim-suffix>",
-    "<fim_suffix>",
-    "<SUF>",
-    "\xE2\x96\x81<SUF>",
-    "<|code_suffix|>",
-    "<|suffix|>",
     "<|fim_middle|>",
+    "<fim-prefix>",
+    "<fim-suffix>",
     "<fim-middle>",
+    "<fim_prefix>",
+    "<fim_suffix>",
     "<fim_middle>",
+    "<PRE>",
+    "<SUF>",
     "<MID>",
-    "\xE2\x96\x81<MID>",
+    u8"\u2581<PRE>",
+    u8"\u2581<SUF>",
+    u8"\u2581<MID>",
+    "<|code_prefix|>",
+    "<|code_suffix|>",
     "<|code_middle|>",
+    "<|prefix|>",
+    "<|suffix|>",
     "<|middle|>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81"
-    "begin\xEF\xBD\x9C>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81hole\xEF\xBD\x9C>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81"
-    "end\xEF\xBD\x9C>",
+    u8"<\uFF5Cfim\u2581begin\uFF5C>",
+    u8"<\uFF5Cfim\u2581hole\uFF5C>",
+    u8"<\uFF5Cfim\u2581end\uFF5C>",
 };
 /* Tokens of the harmony format that carry text of the answer, though the files call them control. */
 static const char *const SHOWN_TEXTS[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
@@ -200,8 +194,8 @@ static uint8_t token_type(const TokenizerSource *s, size_t i) {
     int32_t type =
         s->types && s->types[i] >= TOKEN_NORMAL && s->types[i] <= TOKEN_BYTE ? s->types[i] : TOKEN_NORMAL;
     Str text = s->tokens[i];
-    if (text.len &&
-        (text.ptr[0] == '<' || text.ptr[0] == '[' || text.ptr[0] == '_' || text.ptr[0] == '\xE2')) {
+    char last = text.len ? text.ptr[text.len - 1] : 0; /* few tokens end as the listed ones do */
+    if (last == '>' || last == ']' || last == '[') {
         if (IS_LISTED(text, END_TEXTS) || IS_LISTED(text, CONTROL_TEXTS))
             return TOKEN_CONTROL;
         if (IS_LISTED(text, SHOWN_TEXTS))

@@ -6,10 +6,11 @@
 #include "base/json.h"
 #include "base/os.h"
 #include "engine/gguf.h"
-#include "engine/tokenizer.h"
+#include "engine/tokenizer_internal.h"
 #include "tests/runner.h"
 
-static Tokenizer *open_vocabulary(Arena *arena, Str path) {
+/* pre replaces the pre-tokenizer the file names, unless it is empty. */
+static Tokenizer *open_vocabulary(Arena *arena, Str path, Str pre) {
     Err err = {0};
     Gguf *g = gguf_open(str_cstr(arena, path), &err);
     CHECK_OK(g != NULL, err);
@@ -33,6 +34,7 @@ static Tokenizer *open_vocabulary(Arena *arena, Str path) {
     s.types = gguf_int32s(g, S("tokenizer.ggml.token_type"), arena, &types);
     s.scores = gguf_floats(g, S("tokenizer.ggml.scores"), arena, &scores);
     s.merges = gguf_strings(g, S("tokenizer.ggml.merges"), arena, &s.merge_count);
+    s.pre = pre.len ? pre : s.pre;
     CHECK(!s.types || types == s.token_count);
     CHECK(!s.scores || scores == s.token_count);
     Tokenizer *t = tokenizer_open(&s, &err);
@@ -68,12 +70,17 @@ static void check_encode(Arena *arena, const Tokenizer *t, Str text, unsigned fl
               STR_ARG(text), flags, STR_ARG(actual), STR_ARG(expected));
 }
 
-static void check_vectors(Arena *arena, const Tokenizer *t, Str path) {
+static Json *read_json(Arena *arena, Str path) {
     Err err = {0};
     Str text;
     CHECK_OK(os_read_file(str_cstr(arena, path), 64 << 20, arena, &text, &err), err);
     Json *json = json_parse(text, &err);
     CHECK_OK(json != NULL, err);
+    return json;
+}
+
+static void check_vectors(Arena *arena, const Tokenizer *t, Str path) {
+    Json *json = read_json(arena, path);
     size_t count = 0;
     JSON_EACH(vector, json_find(json, "vectors")) {
         Str plain = json_ids(arena, json_find(vector, "tokens"));
@@ -110,7 +117,7 @@ static void check_pairs(Arena *arena, const Tokenizer *t, Str vocabulary) {
 static void check_vocabulary(const char *name, bool has_pairs) {
     Arena arena = {0};
     Str path = test_shared(&arena, str_printf(&arena, "tokenizers/ggml-vocab-%s.gguf", name).ptr);
-    Tokenizer *t = open_vocabulary(&arena, path);
+    Tokenizer *t = open_vocabulary(&arena, path, S(""));
     if (has_pairs)
         check_pairs(&arena, t, path);
     check_vectors(&arena, t, str_concat(&arena, str_slice(path, 0, path.len - 5), S(".vectors.json")));
@@ -158,6 +165,80 @@ static void test_baichuan(void) {
     check_vocabulary("baichuan", false);
 }
 
+static Str own_vectors(Arena *arena, const char *name) {
+    return str_printf(arena, "%s/tests/vectors/tokenizer/%s", test_source_dir(), name);
+}
+
+/* The model that ships with the program. */
+static void test_mux_tiny(void) {
+    Arena arena = {0};
+    Str path = str_printf(&arena, "%s/engine/tiny/mux-tiny-q8_0.gguf", test_source_dir());
+    Tokenizer *t = open_vocabulary(&arena, path, S(""));
+    check_vectors(&arena, t, own_vectors(&arena, "mux-tiny.json"));
+    CHECK(tokenizer_is_end(t, tokenizer_eos(t)));
+    CHECK_STR(tokenizer_bytes(t, tokenizer_eos(t)), S("<|im_end|>"));
+    CHECK_INT(tokenizer_find(t, S("<|12|>")), tokenizer_find(t, S("<|1|>")) + 11);
+    tokenizer_close(t);
+    arena_free(&arena);
+}
+
+/* One large vocabulary under the rules of every family. */
+static void test_families(void) {
+    Arena arena = {0};
+    Str path = test_shared(&arena, "tokenizers/ggml-vocab-qwen2.gguf");
+    Json *json = read_json(&arena, own_vectors(&arena, "families.json"));
+    size_t families = 0;
+    JSON_EACH(family, json_find(json, "ids")) {
+        Tokenizer *t = open_vocabulary(&arena, path, str_of(family->string));
+        const Json *text = json_find(json, "texts")->child;
+        JSON_EACH(ids, family) {
+            CHECK(text != NULL);
+            check_encode(&arena, t, json_str_value(text), TOKENIZE_PLAIN, json_ids(&arena, ids));
+            text = text->next;
+        }
+        tokenizer_close(t);
+        families++;
+    }
+    CHECK(families >= 8);
+    json_free(json);
+    arena_free(&arena);
+}
+
+static void join_piece(void *context, const char *piece, size_t len) {
+    Buf *joined = context;
+    buf_append(joined, piece, len);
+    buf_char(joined, '\x1F');
+}
+
+/* Where each family cuts. */
+static void test_pieces(void) {
+    Arena arena = {0};
+    Json *json = read_json(&arena, own_vectors(&arena, "pieces.json"));
+    size_t count = 0;
+    JSON_EACH(family, json) {
+        const PreTokenizer *pre = pretokenizer_find(str_of(family->string));
+        CHECK_MSG(pre != NULL, "%s", family->string);
+        JSON_EACH(pieces, family) {
+            Buf text = {0}, expected = {0}, actual = {0};
+            JSON_EACH(piece, pieces) {
+                Str s = json_str_value(piece);
+                buf_str(&text, s);
+                join_piece(&expected, s.ptr, s.len);
+            }
+            pretokenize(pre, buf_text(&text), join_piece, &actual);
+            CHECK_MSG(str_eq(buf_text(&actual), buf_text(&expected)), "%s\n  got      %.*s\n  expected %.*s",
+                      family->string, STR_ARG(buf_text(&actual)), STR_ARG(buf_text(&expected)));
+            buf_free(&text);
+            buf_free(&expected);
+            buf_free(&actual);
+            count++;
+        }
+    }
+    CHECK(count > 100);
+    json_free(json);
+    arena_free(&arena);
+}
+
 static const TestCase CASES[] = {
     {"gpt-2", test_gpt2},
     {"qwen2", test_qwen2},
@@ -172,5 +253,8 @@ static const TestCase CASES[] = {
     {"llama-spm", test_llama_spm},
     {"phi-3", test_phi3},
     {"baichuan", test_baichuan},
+    {"families", test_families},
+    {"mux-tiny", test_mux_tiny},
+    {"pieces", test_pieces},
 };
 TEST_SUITE(ENGINE_TOKENIZER_SUITE, "tokenizer", CASES);
