@@ -62,6 +62,9 @@ endfunction()
 
 # mux_bench(NAME [libraries...]): tests/bench/NAME.c as the program bench-NAME, run by ./dev bench. Not part of "all".
 function(mux_bench name)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/tests/bench/${name}.c)
+    return()
+  endif()
   add_executable(bench-${name} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/bench/${name}.c)
   target_link_libraries(bench-${name} PRIVATE ${ARGN} mux_base)
   target_compile_definitions(bench-${name} PRIVATE MUX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
