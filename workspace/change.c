@@ -115,7 +115,7 @@ static void undo_halfway(Txn *txn, const Change *change, Err *err) {
             "the change is half made: free the cause, and mux undoes it at its next start (mux-acp recover)");
     } else if (conflicts && !txn->manifest.is_by_editor) {
         txn_discard(txn);
-        err_note(err, "the change was undone but for files that somebody else wrote meanwhile");
+        err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is");
     } else {
         txn_discard(txn);
         err_note(err, "nothing was changed");

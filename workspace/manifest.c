@@ -72,6 +72,8 @@ static bool parse_escaped(Str s, Arena *arena, Str *out) {
     char *p = arena_alloc(arena, s.len + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f)
+            return false;
         if (s.ptr[i] != '%') {
             p[n++] = s.ptr[i];
             continue;
