@@ -56,6 +56,7 @@ int agent_run(const Settings *settings) {
         .host = house_host(&house),
         .model = settings_text(settings, OPT_MODEL),
         .review = review,
+        .model_note = house_note(&house),
         .tap = record_tap(record),
     };
     Connection *connection = connection_open(&config, &err);

@@ -25,6 +25,7 @@ typedef struct ConnectionConfig {
     ConnectionHost host;
     Str model;         /* of new sessions; empty = the embedded one */
     ReviewMode review; /* of new sessions */
+    Str model_note;    /* said once to a session that uses the model it started with; may be empty */
     PeerTap tap;       /* may be empty */
 } ConnectionConfig;
 

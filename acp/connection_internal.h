@@ -18,7 +18,7 @@ typedef struct AcpSession {
     Updates updates;
     ReviewMode mode;
     Buf model;
-    bool was_prompted;
+    bool owes_note;    /* the first prompt brings the config's model_note */
     bool is_closing;   /* session/close was asked; answered when the turn has ended */
     Buf close_request; /* its id */
 } AcpSession;

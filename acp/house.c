@@ -46,6 +46,10 @@ bool house_uses_embedded(const House *house) {
     return !settings_has(house->settings, OPT_MODEL);
 }
 
+Str house_note(const House *house) {
+    return house_uses_embedded(house) ? S(HOUSE_EMBEDDED_NOTE "\n\n") : S("");
+}
+
 static Planner *host_planner(void *ctx, Err *err) {
     return house_planner(ctx, err);
 }

@@ -23,6 +23,8 @@ bool house_uses_embedded(const House *house);
     "No model is configured, so the small embedded one is used: it renames, changes values and parameters. " \
     "For more, set MUX_MODEL or --model to a .gguf file."
 
+/* The note as a paragraph for the conversation; empty when a model is configured. */
+Str house_note(const House *house);
 ConnectionHost house_host(House *house);
 
 /* The folder of --cwd (or the current one), absolute, without symlinks; false with a sentence. */

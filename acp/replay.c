@@ -319,6 +319,7 @@ static bool perform(Player *player, const Settings *settings, ReviewMode review,
                                    .host = house_host(&house),
                                    .model = settings_text(settings, OPT_MODEL),
                                    .review = review,
+                                   .model_note = house_note(&house),
                                    .tap = record_tap(record)};
         player->connection = connection_open(&config, err);
         ok = player->connection && pthread_create(&player->thread, NULL, run_agent, player) == 0;
@@ -334,8 +335,9 @@ static bool perform(Player *player, const Settings *settings, ReviewMode review,
     return record_close(record, err) && ok;
 }
 
-/* What the log says of the agent's start, where the command line does not. */
-static void read_start(const ReplayLog *log, Settings *settings, ReviewMode *review, Arena *arena) {
+/* What the log says of the agent's start, where the command line does not. An agent that had no model configured said so;
+ * then none is configured now. */
+static void read_start(const ReplayLog *log, bool had_model, Settings *settings, ReviewMode *review, Arena *arena) {
     for (size_t i = 0; i < log->count; i++) {
         const LogMessage *item = &log->items[i];
         if (item->kind != LOG_ANSWER || !str_eq(item->method, S("session/new")))
@@ -343,7 +345,8 @@ static void read_start(const ReplayLog *log, Settings *settings, ReviewMode *rev
         v1_mode_of(json_str(json_find(item->body, "modes"), "currentModeId"), review);
         JSON_EACH(option, json_find(item->body, "configOptions")) {
             Str model = json_str(option, "currentValue");
-            if (str_eq(json_str(option, "id"), S("model")) && !settings_has(settings, OPT_MODEL) && model.len)
+            if (str_eq(json_str(option, "id"), S("model")) && had_model && !settings_has(settings, OPT_MODEL) &&
+                model.len)
                 settings->values[OPT_MODEL] = str_cstr(arena, model);
         }
         return;
@@ -411,7 +414,7 @@ int replay_run(const Settings *settings) {
         player.is_matched = ARENA_ARRAY(&player.arena, bool, player.log.count);
         player.is_answered = ARENA_ARRAY(&player.arena, bool, player.log.count);
         player.asked_by = ARENA_ARRAY(&player.arena, size_t, player.log.count);
-        read_start(&player.log, &local, &review, &player.arena);
+        read_start(&player.log, !str_contains(text, S(HOUSE_EMBEDDED_NOTE)), &local, &review, &player.arena);
         if (settings_has(settings, OPT_REVIEW))
             v1_mode_of(settings_text(settings, OPT_REVIEW), &review);
         status = STATUS_CANNOT_START;

@@ -191,18 +191,36 @@ static void forgive_cancelled_text(LineList *a, LineList *b, size_t session) {
     }
 }
 
+/* The name of a backup holds chance; what takes it back is named in the text. */
+static void print_without_backup(Str text, Buf *out) {
+    static const char COMMAND[] = "mux-acp undo ";
+    for (size_t at; (at = str_find(text, str_of(COMMAND), 0)) != STR_NONE;) {
+        at += sizeof COMMAND - 1;
+        buf_str(out, str_slice(text, 0, at));
+        buf_cstr(out, "<backup>");
+        while (at < text.len && (text.ptr[at] == '-' || (text.ptr[at] >= '0' && text.ptr[at] <= '9') ||
+                                 (text.ptr[at] >= 'a' && text.ptr[at] <= 'z')))
+            at++;
+        text = str_from(text, at);
+    }
+    buf_str(out, text);
+}
+
 static void print_lines(const LineList *list, size_t session, Buf *out) {
     for (size_t i = 0; i < list->count; i++) {
         const Line *line = &list->items[i];
         if (line->session != session)
             continue;
+        Buf text = {0};
         if (line->kind) {
-            buf_printf(out, "tells %s ", line->kind);
-            json_print_string(buf_text(&line->text), out);
+            buf_printf(&text, "tells %s ", line->kind);
+            json_print_string(buf_text(&line->text), &text);
         } else {
-            buf_str(out, buf_text(&line->text));
+            buf_str(&text, buf_text(&line->text));
         }
+        print_without_backup(buf_text(&text), out);
         buf_char(out, '\n');
+        buf_free(&text);
     }
 }
 

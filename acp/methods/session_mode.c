@@ -44,6 +44,7 @@ static void choose_model(Wire *wire, AcpSession *session, Str name) {
             buf_clear(&session->model);
             buf_str(&session->model, name);
             session_set_model(session->session, name);
+            session->owes_note = false;
             return;
         }
     }

@@ -75,6 +75,7 @@ static void handle(void *ctx, Peer *peer, const RpcMessage *message) {
         abort();
     entry->connection = connection;
     entry->mode = connection->config.review;
+    entry->owes_note = connection->config.model_note.len > 0;
     entry->id = new_id(&entry->arena);
     Wire wire = {0};
     SessionConfig config = {.id = entry->id};

@@ -72,6 +72,9 @@ static void start(AcpSession *session, Peer *peer, const RpcMessage *message, co
     turn_wait(session->session); /* the last turn has said its last word; its thread may not have ended yet */
     if (session->editor)
         editor_files_begin(session->editor);
+    if (session->owes_note)
+        updates_say(&session->updates, TURN_TEXT, session->connection->config.model_note);
+    session->owes_note = false;
     Err err = {0};
     if (turn_start(session->session, ask, updates_sink(&session->updates), &err))
         return;
