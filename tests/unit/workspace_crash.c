@@ -30,10 +30,22 @@ typedef struct CrashRun {
     int loader_calls[CALL_COUNT]; /* made before the program's own first call */
 } CrashRun;
 
+static char far_git[64]; /* a git folder on another mount, or empty */
+
+static void remove_tree(const char *path) {
+    const char *const argv[] = {"rm", "-rf", path, NULL};
+    CHECK_INT(run_program(argv, NULL), 0);
+}
+
 static void reset_tree(Fixture *fixture) {
-    const char *const remove[] = {"rm", "-rf", fixture->root.ptr, NULL};
-    CHECK_INT(run_program(remove, NULL), 0);
+    remove_tree(fixture->root.ptr);
     CHECK(mkdir(fixture->root.ptr, 0755) == 0);
+    if (far_git[0]) {
+        Str head = str_printf(&fixture->arena, "%s/HEAD", far_git);
+        remove_tree(far_git);
+        CHECK(mkdir(far_git, 0700) == 0 && os_write_file(head.ptr, S("ref: refs/heads/x\n"), NULL));
+        fixture_write(fixture, ".git", str_printf(&fixture->arena, "gitdir: %s\n", far_git));
+    }
     fixture_write(fixture, "a.txt", S("before a\n"));
     fixture_write(fixture, "gone.txt", S("before gone\n"));
     fixture_write(fixture, "other.txt", S("other\n"));
@@ -134,6 +146,38 @@ static void test_kill_at_every_call(void) {
         }
     }
     CHECK_MSG(kills >= 50, "only %d calls were hit", kills);
+    fixture_close(&run.fixture);
+}
+
+/* Our folder on another mount than the files: they are copied beside their targets first. */
+static void test_kill_on_other_mount(void) {
+    static const int SOME[] = {0, 2, 4, 5}; /* openat, fsync, renameat2, unlinkat */
+    CrashRun run;
+    struct stat here, there;
+    snprintf(far_git, sizeof far_git, "/tmp/mux-test-far-XXXXXX");
+    use_memory_folder();
+    if (stat(test_tmp(), &here) != 0 || stat("/tmp", &there) != 0 || here.st_dev == there.st_dev ||
+        !mkdtemp(far_git)) {
+        far_git[0] = 0;
+        SKIP("there is no second file system to try");
+    }
+    crash_init(&run);
+    int kills = 0;
+    for (size_t i = 0; i < sizeof SOME / sizeof *SOME; i++) {
+        const char *call = CALLS[SOME[i]];
+        for (int n = run.loader_calls[SOME[i]] + 1;; n++) {
+            reset_tree(&run.fixture);
+            int status = run_injected(&run, "commit", call,
+                                      str_printf(&run.fixture.arena, "signal=SIGKILL:when=%d", n).ptr);
+            if (status == 0)
+                break;
+            check_recovered(&run, call, "killed", n);
+            kills++;
+        }
+    }
+    remove_tree(far_git);
+    far_git[0] = 0;
+    CHECK_MSG(kills >= 30, "only %d calls were hit", kills);
     fixture_close(&run.fixture);
 }
 
@@ -385,6 +429,7 @@ static void test_recovery_goes_forward(void) {
 static const TestCase TESTS[] = {
     {"kill_at_every_call", test_kill_at_every_call},
     {"kill_recovery", test_kill_recovery},
+    {"kill_on_other_mount", test_kill_on_other_mount},
     {"failing_calls", test_failing_calls},
     {"random_kills", test_random_kills},
     {"two_processes", test_two_processes},
