@@ -15,10 +15,10 @@ enum {
 
 /* All that decides which tokens may come, apart from the tokens in Vocabulary.crossers. */
 typedef struct CacheKey {
-    uint8_t part, utf8, run, run_byte;
-    uint8_t line_start, limited, may_close, can_open;
+    uint8_t part, utf8, run, run_byte, component;
+    uint8_t line_start, in_margin, indented, limited, may_close, can_open;
     int32_t file;
-    uint32_t generation;
+    uint32_t generation, length;
 } CacheKey;
 
 typedef struct CacheEntry {
@@ -35,6 +35,8 @@ struct BlockMask {
     uint32_t generation; /* blocks entered so far: older cache entries about files are stale */
     size_t escaped;
     Buf line, new_path; /* the line being written; the path of the file being made */
+    Str *created;       /* paths of the files made */
+    size_t created_count, created_capacity;
     CacheEntry cache[CACHE_ENTRIES];
     TokenList forced; /* the tokenizer's spelling of the text that must come... */
     size_t forced_at; /* ...and how much of it was taken */
@@ -42,8 +44,11 @@ struct BlockMask {
     uint64_t bytes[VOCABULARY_LONGEST_TOKEN + 1][4];
 };
 
-static bool may_stop(const BlockMask *mask, const ReplyState *state) {
-    return mask->has_tails || state->utf8 == 0;
+/* May a token of this many bytes lead from one state to the other? Path lines are written in short pieces, so
+ * that their length limit is never far passed. */
+static bool may_stop(const BlockMask *mask, const ReplyState *from, const ReplyState *to, size_t bytes) {
+    return (mask->has_tails || to->utf8 == 0) &&
+           (from->part != PART_PATH || bytes <= VOCABULARY_LONGEST_NAME);
 }
 
 bool block_mask_allows(const BlockMask *mask, int32_t token) {
@@ -56,7 +61,7 @@ bool block_mask_allows(const BlockMask *mask, int32_t token) {
     for (size_t i = 0; i < bytes.len; i++)
         if (!reply_step(&mask->rules, &state, (uint8_t)bytes.ptr[i]))
             return false;
-    return may_stop(mask, &state);
+    return may_stop(mask, &mask->state, &state, bytes.len);
 }
 
 static void walk(BlockMask *mask, const Trie *trie, const ReplyState *from, uint64_t *bits) {
@@ -77,7 +82,7 @@ static void walk(BlockMask *mask, const Trie *trie, const ReplyState *from, uint
             i = node->skip;
             continue;
         }
-        if (node->token >= 0 && may_stop(mask, state))
+        if (node->token >= 0 && may_stop(mask, from, state, node->depth))
             for (int32_t t = node->token; t >= 0; t = v->same[t])
                 bit_set(bits, t);
         if (node->skip != ++i)
@@ -101,9 +106,14 @@ static CacheKey key_of(const BlockMask *mask) {
     key.run = s->run;
     key.run_byte = s->run ? s->run_byte : 0;
     key.line_start = s->line_start;
+    key.in_margin = s->in_margin;
+    key.indented = s->run && s->indented;
     key.limited = s->limited;
     key.file = FILE_NONE;
-    if (s->part == PART_REPLACE) {
+    if (s->part == PART_PATH) {
+        key.component = reply_component(s);
+        key.length = s->has_mark ? 0 : s->length;
+    } else if (s->part == PART_REPLACE) {
         key.may_close = s->may_close;
     } else if (s->part == PART_SEARCH) {
         key.file = s->file;
@@ -119,6 +129,11 @@ static CacheKey key_of(const BlockMask *mask) {
 static void fill_free(BlockMask *mask, uint64_t *bits) {
     const Vocabulary *v = mask->vocabulary;
     const ReplyState *s = &mask->state;
+    if (s->part == PART_PATH) {
+        add_set(bits, v->names, v->words);
+        walk(mask, &v->paths, s, bits);
+        return;
+    }
     bool regular = s->part != PART_SEARCH && s->utf8 == 0 && !s->limited && s->run < VOCABULARY_MARKER_LENGTH;
     if (regular)
         add_set(bits, v->plain, v->words);
@@ -145,17 +160,28 @@ static void add_cached(BlockMask *mask, uint64_t *bits) {
     }
 }
 
+/* Could the line still become a path that is taken? If not, what may follow depends on little. */
+static bool is_near_taken_path(const BlockMask *mask) {
+    const ReplyState *s = &mask->state;
+    bool near = s->known_first < s->known_last;
+    for (size_t i = 0; i < mask->created_count && !near; i++)
+        near = str_starts(mask->created[i], buf_text(&mask->line));
+    return near;
+}
+
 static void add_path(BlockMask *mask, uint64_t *bits) {
     const Vocabulary *v = mask->vocabulary;
     ReplyState state = mask->state;
     if (state.limited || !state.is_new || state.blocks >= mask->rules.max_blocks) {
         walk(mask, &v->all, &state, bits);
-        return;
+    } else if (!is_near_taken_path(mask)) {
+        add_cached(mask, bits);
+    } else {
+        add_set(bits, v->names, v->words);
+        walk(mask, &v->paths, &state, bits);
+        state.is_new = false; /* known paths may hold any signs */
+        walk(mask, &v->all, &state, bits);
     }
-    add_set(bits, v->names, v->words);
-    walk(mask, &v->paths, &state, bits);
-    state.is_new = false;
-    walk(mask, &v->all, &state, bits);
 }
 
 void block_mask_next(BlockMask *mask, uint64_t *bits) {
@@ -204,6 +230,10 @@ void block_mask_accept(BlockMask *mask, int32_t token) {
         follow_line(mask, part, byte);
     }
     bool escaped = mask->state.is_done && mask->state.escaped;
+    if (mask->state.is_done && mask->state.done_file == FILE_NEW) {
+        Str path = buf_copy(&mask->new_path, &mask->rules.arena);
+        LIST_PUSH(&mask->rules.arena, mask->created, mask->created_count, mask->created_capacity, path);
+    }
     if (reply_settle(&mask->rules, &mask->state, buf_text(&mask->new_path))) {
         mask->generation++;
         mask->escaped += escaped;

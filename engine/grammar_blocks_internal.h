@@ -60,6 +60,10 @@ typedef struct ReplyState {
     uint8_t ticks;         /* backticks the line begins with */
     uint8_t component;     /* state of the path component being written */
     bool line_start;
+    bool in_margin; /* only blanks on this line so far, at least one */
+    bool indented;  /* the run stands behind blanks */
+    bool has_mark;  /* the path line holds a '/' or a '.' */
+    bool ends_dot;  /* and ends in a '.' so far */
     bool limited;   /* too long: only what ends this part may come */
     bool may_close; /* at this line's start the part may end */
     bool has_text;  /* SEARCH: the file's text may go on */
@@ -103,6 +107,8 @@ bool reply_step(const ReplyRules *rules, ReplyState *state, uint8_t byte);
 bool reply_may_end(const ReplyRules *rules, const ReplyState *state);
 /* A superset of the bytes that reply_step takes, exact wherever the text is forced: false = every byte. */
 bool reply_bytes(const ReplyRules *rules, const ReplyState *state, uint64_t *set);
+/* All about the path component being written that decides what may follow it. */
+uint8_t reply_component(const ReplyState *state);
 /* After a token: enters a completed block (new_path for FILE_NEW) and the length limits. True when a block
  * was entered. */
 bool reply_settle(ReplyRules *rules, ReplyState *state, Str new_path);

@@ -5,16 +5,19 @@
 #include "base/utf8.h"
 #include "engine/grammar_blocks_internal.h"
 
-/* Would the line be read as one of the markers? */
+/* Would the line be read as one of the markers? Readers accept 5 to 9 signs, and blanks in front of < and >.
+ */
 static bool reads_like_marker(Str line) {
-    if (line.len < VOCABULARY_MARKER_LENGTH || !strchr("<=>", line.ptr[0]))
+    size_t begin = 0, run = 0;
+    while (begin < line.len && (line.ptr[begin] == ' ' || line.ptr[begin] == '\t'))
+        begin++;
+    while (begin + run < line.len && line.ptr[begin + run] == line.ptr[begin])
+        run++;
+    if (run == 0 || !strchr("<=>", line.ptr[begin]))
         return false;
-    for (size_t i = 1; i < VOCABULARY_MARKER_LENGTH; i++)
-        if (line.ptr[i] != line.ptr[0])
-            return false;
-    if (line.ptr[0] != '=')
-        return true;
-    return line.len == VOCABULARY_MARKER_LENGTH || strchr(" \t\n", line.ptr[VOCABULARY_MARKER_LENGTH]);
+    if (line.ptr[begin] != '=')
+        return run >= VOCABULARY_LEAST_SIGNS;
+    return begin == 0 && run == VOCABULARY_MARKER_LENGTH && str_trim(str_from(line, run)).len == 0;
 }
 
 static bool is_selectable(Str line, const bool *writable, uint32_t most) {

@@ -7,6 +7,7 @@
 enum {
     VOCABULARY_LONGEST_TOKEN = 255, /* longer tokens are never offered where bytes are checked */
     VOCABULARY_LONGEST_NAME = 64,
+    VOCABULARY_LEAST_SIGNS = 5,   /* readers of replies take <<<<< for a marker already */
     VOCABULARY_MARKER_LENGTH = 7, /* <<<<<<< ======= >>>>>>> */
 };
 
@@ -33,10 +34,10 @@ struct Vocabulary {
     int32_t *same;   /* per token: the next token with the same bytes, or -1 */
     uint64_t *text;  /* sets of tokens: stands for text */
     uint64_t *plain; /* whole UTF-8, no control characters, no line end, does not start like a marker line */
-    uint64_t *names; /* only letters, digits, '_' and '-', and short */
+    uint64_t *names; /* only letters, digits and '_', and short */
     uint64_t *ends;
     int32_t first_end; /* the tokenizer's own end token, or any; -1 when there is none */
-    int32_t *crossers; /* tokens in which a line end is followed by a whole marker */
+    int32_t *crossers; /* tokens in which a line end is followed by the signs of a marker */
     size_t crosser_count;
     bool has_byte[256]; /* a token of this one byte exists */
     int32_t *labels;    /* labels[k - 1] = id of <|k|> */

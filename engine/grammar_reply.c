@@ -15,7 +15,8 @@ enum {
     FENCE = 3,            /* backticks that open a code fence */
     NEW_PATH_MOST = 128,  /* then the name must end... */
     NEW_PATH_LIMIT = 250, /* ...and here at the latest */
-    KNOWN_PATH_MOST = 4096,
+    BARE_PATH_MOST = 64,
+    KNOWN_PATH_MOST = 512,
     BLOCKS_DEFAULT = 64,
     REPLACE_DEFAULT = 64 << 10,
     SEARCH_DEFAULT = 16 << 10,
@@ -113,44 +114,70 @@ static void take_path(ReplyRules *rules, Str path) {
 
 /* ---- the path line ---- */
 
+#define COMPONENT_HASH_START 2166136261u /* FNV-1a, 32 bit */
+
 typedef enum Component { COMPONENT_START, COMPONENT_DOT, COMPONENT_DOTS, COMPONENT_NAME } Component;
 
 static uint32_t component_hash(uint32_t hash, uint8_t b) {
     return (hash ^ (b >= 'A' && b <= 'Z' ? b + 32u : b)) * 16777619u;
 }
 
-static bool component_may_end(const ReplyState *s) {
-    static const char GIT[] = ".git"; /* version control data is not for models */
-    uint32_t git = 2166136261u;
-    for (size_t i = 0; GIT[i]; i++)
+/* How much of ".git" the component is: 0 = something else, 1 = nothing yet ... 5 = all of it. */
+static unsigned git_progress(uint32_t hash) {
+    static const char GIT[] = ".git";
+    uint32_t git = COMPONENT_HASH_START;
+    for (unsigned i = 0; i < sizeof GIT; i++) {
+        if (git == hash)
+            return i + 1;
         git = component_hash(git, (uint8_t)GIT[i]);
-    return s->component == COMPONENT_NAME && s->component_hash != git;
+    }
+    return 0;
 }
 
+/* Version control data is not for models. */
+static bool component_may_end(const ReplyState *s) {
+    return s->component == COMPONENT_NAME && git_progress(s->component_hash) != sizeof ".git";
+}
+
+uint8_t reply_component(const ReplyState *s) {
+    return (uint8_t)(s->has_mark << 6 | s->ends_dot << 5 | s->component << 3 |
+                     git_progress(s->component_hash));
+}
+
+/* A bare word is a path only when it is short: readers take longer ones for prose. */
 static bool new_path_may_end(const ReplyRules *rules, const ReplyState *s) {
-    return s->is_new && component_may_end(s) && !hash_has(&rules->file_paths, s->path_hash) &&
-           !hash_has(&rules->folder_paths, s->path_hash);
+    return s->is_new && component_may_end(s) && !s->ends_dot && (s->has_mark || s->length < BARE_PATH_MOST) &&
+           !hash_has(&rules->file_paths, s->path_hash) && !hash_has(&rules->folder_paths, s->path_hash);
+}
+
+static bool is_name_byte(uint8_t b) {
+    return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == '_';
+}
+
+/* Too long: what leads to an end soonest. */
+static bool new_path_may_follow_limit(const ReplyRules *rules, const ReplyState *s, uint8_t b) {
+    return s->has_mark ? is_name_byte(b) && !new_path_may_end(rules, s) : b == '.';
 }
 
 static bool new_path_step(const ReplyRules *rules, ReplyState *s, uint8_t b) {
-    bool name =
-        (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == '_' || b == '-';
-    if (s->length >= NEW_PATH_LIMIT || (s->limited && (!name || new_path_may_end(rules, s))))
+    if (s->length >= NEW_PATH_LIMIT || (s->limited && !new_path_may_follow_limit(rules, s, b)))
         return false;
     if (b == '/') {
         if (!component_may_end(s) || hash_has(&rules->file_paths, s->path_hash))
             return false;
         s->component = COMPONENT_START;
-        s->component_hash = 2166136261u;
+        s->component_hash = COMPONENT_HASH_START;
     } else if (b == '.') {
         s->component = s->component == COMPONENT_START ? COMPONENT_DOT
                        : s->component == COMPONENT_DOT ? COMPONENT_DOTS
                                                        : COMPONENT_NAME;
-    } else if (name || b == '+' || b == '@') {
+    } else if (is_name_byte(b) || b == '+' || b == '@' || (b == '-' && s->length > 0)) {
         s->component = COMPONENT_NAME;
     } else {
         return false;
     }
+    s->has_mark = s->has_mark || b == '/' || b == '.';
+    s->ends_dot = b == '.';
     if (b != '/')
         s->component_hash = component_hash(s->component_hash, b);
     s->path_hash = hash_byte(s->path_hash, b);
@@ -193,12 +220,13 @@ static int32_t known_file(const ReplyRules *rules, const ReplyState *s) {
 static void start_line(const ReplyRules *rules, ReplyState *s) {
     s->line_start = true;
     s->run = s->ticks = 0;
+    s->in_margin = s->has_mark = s->ends_dot = false;
     s->known_first = 0;
     s->known_last = rules->file_count;
     s->length = 0;
     s->is_new = rules->allow_new_files;
     s->component = COMPONENT_START;
-    s->component_hash = 2166136261u;
+    s->component_hash = COMPONENT_HASH_START;
     s->path_hash = STR_HASH_START;
 }
 
@@ -215,23 +243,27 @@ static int32_t file_of_line(const ReplyRules *rules, const ReplyState *s) {
 
 /* ---- markers ---- */
 
-/* Follows "<<<<<<<", "=======" and ">>>>>>>" at a line's start; false for a "=======" line, which only SEARCH
- * may end with. */
+/* Follows the signs a line begins with; false for a "=======" line, which only SEARCH may end with. */
 static bool run_step(ReplyState *s, uint8_t b) {
-    if (s->line_start) {
-        s->run = b == '<' || b == '=' || b == '>';
+    bool margin = s->line_start || s->in_margin;
+    bool starts = margin && (b == '<' || b == '>' || (b == '=' && !s->in_margin));
+    if (starts) {
+        s->run = 1;
         s->run_byte = b;
+        s->indented = s->in_margin;
     } else if (s->run == RUN) {
         s->run = 0;
         return b != '\n' && b != ' ' && b != '\t';
     } else {
         s->run = s->run && b == s->run_byte ? s->run + 1 : 0;
     }
+    s->in_margin = margin && (b == ' ' || b == '\t');
     return true;
 }
 
+/* So many signs that the line must become a marker. */
 static bool is_marker(const ReplyState *s, char sign) {
-    return s->run == RUN && s->run_byte == sign;
+    return s->run == VOCABULARY_LEAST_SIGNS && s->run_byte == sign;
 }
 
 static bool open_block(ReplyState *s) {
@@ -251,11 +283,14 @@ static bool prose_step(const ReplyRules *rules, ReplyState *s, uint8_t b) {
         return false;
     if (is_marker(s, '<')) {
         bool named = s->file == FILE_NEW || (s->file >= 0 && rules->files[s->file].is_offered);
-        return named && s->blocks < rules->max_blocks && open_block(s);
+        return named && !s->indented && s->blocks < rules->max_blocks && open_block(s);
     }
     if (b != '\n') {
         s->line_start = false;
-        s->ticks += b == '`' && s->ticks == s->length && s->ticks < FENCE;
+        if (b == '`' && s->ticks == s->length && s->ticks < FENCE)
+            s->ticks++;
+        else if (s->ticks == FENCE && !is_name_byte(b) && b != '+' && b != '#')
+            s->ticks = FENCE + 1; /* more than a language: might be read as a path */
         path_step(rules, s, b);
         return true;
     }
@@ -345,7 +380,7 @@ static bool replace_step(const ReplyRules *rules, ReplyState *s, uint8_t b) {
         s->at = s->run;
         s->run = 0;
         s->limited = false;
-        return s->may_close;
+        return s->may_close && !s->indented;
     }
     if (s->is_equal) {
         size_t at = s->length;
@@ -467,15 +502,21 @@ static int path_compare(const void *left, const void *right) {
     return str_cmp(((const EditFile *)left)->path, ((const EditFile *)right)->path);
 }
 
-/* Paths that cannot stand on a line of their own are not offered. */
+/* Readers of replies find a path among words and decoration; one that would be read differently is not
+ * offered. */
 static bool path_can_be_written(Str path, const bool *writable) {
-    if (path.len == 0 || path.len > KNOWN_PATH_MOST || !utf8_valid(path) || path.ptr[0] == ' ' ||
-        path.ptr[path.len - 1] == ' ' || strchr("<=>`", path.ptr[0]))
+    if (path.len == 0 || path.len > KNOWN_PATH_MOST || !utf8_valid(path) || strchr("#-/'", path.ptr[0]) ||
+        path.ptr[path.len - 1] == '\'')
         return false;
-    for (size_t i = 0; i < path.len; i++)
-        if ((uint8_t)path.ptr[i] < 0x20 || path.ptr[i] == 0x7f || !writable[(uint8_t)path.ptr[i]])
+    bool has_mark = false, has_stop = false;
+    for (size_t i = 0; i < path.len; i++) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        if (c <= 0x20 || c == 0x7f || strchr("`\"<>|*?:", c) || !writable[c])
             return false;
-    return true;
+        has_mark = has_mark || ((c == '/' || c == '.') && i + 1 < path.len);
+        has_stop = has_stop || strchr(".!,", c);
+    }
+    return has_mark || (!has_stop && path.len < BARE_PATH_MOST);
 }
 
 static uint32_t limit_or(size_t limit, uint32_t otherwise) {

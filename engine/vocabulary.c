@@ -66,11 +66,14 @@ static bool trie_build(Trie *trie, const Entry *entries, size_t count, const uin
 }
 
 static bool is_name_byte(uint8_t c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 static bool is_plain(Str bytes) {
-    if (strchr("<=>", bytes.ptr[0]) || !utf8_valid(bytes))
+    size_t blanks = 0;
+    while (blanks < bytes.len && (bytes.ptr[blanks] == ' ' || bytes.ptr[blanks] == '\t'))
+        blanks++;
+    if ((blanks < bytes.len && strchr("<=>", bytes.ptr[blanks])) || !utf8_valid(bytes))
         return false;
     for (size_t i = 0; i < bytes.len; i++) {
         uint8_t c = (uint8_t)bytes.ptr[i];
@@ -80,7 +83,7 @@ static bool is_plain(Str bytes) {
     return true;
 }
 
-/* Only letters, digits, '_' and '-': may stand anywhere in a path that is not at its length limit. */
+/* Only letters, digits and '_': may stand anywhere in a path that is not at its length limit. */
 static bool is_name(Str bytes) {
     if (bytes.len > VOCABULARY_LONGEST_NAME)
         return false;
@@ -92,21 +95,13 @@ static bool is_name(Str bytes) {
 
 static bool starts_like_path(Str bytes) {
     for (size_t i = 0; i < bytes.len && bytes.ptr[i] != '\n'; i++)
-        if (!is_name_byte((uint8_t)bytes.ptr[i]) && !strchr("./+@", bytes.ptr[i]))
+        if (!is_name_byte((uint8_t)bytes.ptr[i]) && !strchr("./+@-", bytes.ptr[i]))
             return false;
     return bytes.ptr[0] != 0;
 }
 
 static bool is_crosser(Str bytes) {
-    for (size_t i = 0; i + VOCABULARY_MARKER_LENGTH < bytes.len; i++) {
-        size_t run = 0;
-        char c = bytes.ptr[i + 1];
-        while (run < VOCABULARY_MARKER_LENGTH && bytes.ptr[i + 1 + run] == c)
-            run++;
-        if (bytes.ptr[i] == '\n' && run == VOCABULARY_MARKER_LENGTH && strchr("<=>", c))
-            return true;
-    }
-    return false;
+    return str_contains(bytes, S("\n<<<<<")) || str_contains(bytes, S("\n>>>>>"));
 }
 
 static bool find_labels(Vocabulary *v) {

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/json.h"
+#include "base/os.h"
 #include "engine/grammar_internal.h"
 #include "tests/fakes/blocks.h"
 #include "tests/runner.h"
@@ -27,6 +29,9 @@ static const char *const LINES[] = {
     "\tx",
     "src/a.c",
     "```",
+    "  >>>>>>>",
+    "<<<<< SEARCH",
+    " =======",
 };
 
 static Str random_file(Arena *arena, unsigned kinds) {
@@ -43,7 +48,7 @@ static Str random_file(Arena *arena, unsigned kinds) {
 }
 
 static GrammarSpec random_spec(Arena *arena, GrammarFile *files) {
-    static const char *const PATHS[] = {"src/a.c", "src/ab.c", "a.c", "read me.txt", "a", "src/caf\xC3\xA9"};
+    static const char *const PATHS[] = {"src/a.c", "src/ab.c", "a.c", "read-me.txt", "a", "src/caf\xC3\xA9"};
     size_t count = 1 + test_random() % 4;
     for (size_t i = 0; i < count; i++)
         files[i] = (GrammarFile){str_of(PATHS[test_random() % 6]),
@@ -176,7 +181,201 @@ static void test_mask_is_the_bytewise_truth(void) {
     write_replies(150, true);
 }
 
+/* ---- labels ---- */
+
+static Str *json_strings(Arena *arena, const Json *array, size_t *count) {
+    *count = json_len(array);
+    Str *items = ARENA_ARRAY(arena, Str, *count);
+    size_t i = 0;
+    JSON_EACH(item, array)
+    items[i++] = json_str_value(item);
+    return items;
+}
+
+/* The vectors' own vocabulary: bytes, merged pieces, then three end and turn tokens and the labels. */
+static Tokenizer *open_vector_tokenizer(Arena *arena, const Json *root) {
+    Err err = {0};
+    TokenizerSource source = {.model = S("gpt2"), .pre = S("deepseek-coder"), .bos = -1, .eot = -1};
+    source.eom = source.unknown = source.pad = -1;
+    source.tokens = json_strings(arena, json_find(root, "tokens"), &source.token_count);
+    source.merges = json_strings(arena, json_find(root, "merges"), &source.merge_count);
+    int32_t *types = ARENA_ARRAY(arena, int32_t, source.token_count);
+    for (size_t i = 0; i < source.token_count; i++) {
+        types[i] = str_starts(source.tokens[i], S("<|")) ? 3 : 1;
+        if (str_eq(source.tokens[i], S("<|im_end|>")))
+            source.eos = (int32_t)i;
+    }
+    source.types = types;
+    Tokenizer *tokenizer = tokenizer_open(&source, &err);
+    CHECK_OK(tokenizer != NULL, err);
+    return tokenizer;
+}
+
+/* FNV-1a over the allowed ids, low byte first, with the end tokens counted as the tokenizer's own one. */
+static uint64_t hash_of_allowed(const Vocabulary *v, const uint64_t *bits, int64_t *count) {
+    uint64_t hash = STR_HASH_START;
+    *count = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        int32_t id = (int32_t)i;
+        if (!bit_is_set(bits, id) || (bit_is_set(v->ends, id) && id != v->first_end))
+            continue;
+        hash = str_hash_more(hash, (Str){(const char[]){(char)(i & 255), (char)(i >> 8)}, 2});
+        ++*count;
+    }
+    return hash;
+}
+
+static void check_label_case(const Vocabulary *v, const Json *item, int first_label) {
+    Err err = {0};
+    GrammarSpec spec = {.form = FORM_LABELS,
+                        .excerpt = json_str(item, "excerpt"),
+                        .request = json_str(item, "request"),
+                        .label_mode = (LabelMode)json_int(item, "mode", 0),
+                        .first_label = first_label};
+    Mask *mask = mask_open(v, &spec, &err);
+    CHECK_OK(mask != NULL, err);
+    uint64_t *bits = calloc(v->words, sizeof *bits), *plain = calloc(v->words, sizeof *plain);
+    size_t step = 0;
+    JSON_EACH(entry, json_find(item, "steps")) {
+        int32_t token = (int32_t)entry->child->valuedouble;
+        CHECK(mask_next(mask, bits));
+        /* Labels moved back to where they are when numbering starts at 1. */
+        memcpy(plain, bits, v->words * sizeof *bits);
+        for (size_t k = 0; k < v->label_count; k++)
+            plain[v->labels[k] >> 6] &= ~(UINT64_C(1) << (v->labels[k] & 63));
+        for (size_t k = (size_t)first_label - 1; k < v->label_count; k++)
+            if (bit_is_set(bits, v->labels[k]))
+                bit_set(plain, v->labels[k - (size_t)first_label + 1]);
+        int64_t count, expected = (int64_t)entry->child->next->valuedouble;
+        uint64_t hash = hash_of_allowed(v, plain, &count);
+        char text[17];
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        CHECK_MSG(count == expected && str_eq(str_of(text), json_str_value(entry->child->next->next)),
+                  "mode %d, <<%.*s>>, step %zu: %lld tokens allowed, expected %lld", (int)spec.label_mode,
+                  STR_ARG(spec.request), step, (long long)count, (long long)expected);
+        for (size_t k = 0; k < v->label_count; k++)
+            if (v->labels[k] == token) {
+                token = v->labels[k + (size_t)first_label - 1];
+                break;
+            }
+        mask_accept(mask, token);
+        step++;
+    }
+    CHECK(step > 0);
+    free(bits);
+    free(plain);
+    mask_close(mask);
+}
+
+static void test_label_vectors(void) {
+    Arena arena = {0};
+    Err err = {0};
+    Str text;
+    Str path = str_printf(&arena, "%s/tests/vectors/engine/labels.json", test_source_dir());
+    CHECK_OK(os_read_file(path.ptr, 1 << 20, &arena, &text, &err), err);
+    Json *root = json_parse(text, &err);
+    CHECK_OK(root != NULL, err);
+    Tokenizer *tokenizer = open_vector_tokenizer(&arena, root);
+    Vocabulary *v = vocabulary_open(tokenizer, &err);
+    CHECK_OK(v != NULL, err);
+    CHECK_INT(v->label_count, 40);
+    size_t cases = 0;
+    JSON_EACH(item, json_find(root, "cases")) {
+        check_label_case(v, item, 1);
+        check_label_case(v, item, 17);
+        cases++;
+    }
+    CHECK_INT(cases, 54);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    json_free(root);
+    arena_free(&arena);
+}
+
+/* Any choice of allowed tokens is a list of rising labels with lines behind them. */
+static void write_labels(const Vocabulary *v, LabelMode mode, int first_label, size_t *labels) {
+    Err err = {0};
+    GrammarSpec spec = {.form = FORM_LABELS,
+                        .excerpt = S("a = 1\n  abc(a)\n\n}\nname"),
+                        .request = S("rename a to name"),
+                        .label_mode = mode,
+                        .first_label = first_label};
+    Mask *mask = mask_open(v, &spec, &err);
+    CHECK_OK(mask != NULL, err);
+    uint64_t *bits = calloc(v->words, sizeof *bits);
+    int last = first_label - 1;
+    bool line_open = false;
+    for (int step = 0; step < 400; step++) {
+        CHECK(mask_next(mask, bits));
+        int32_t token = choose(v, bits, (unsigned)(test_random() % 4)), forced;
+        CHECK(token >= 0);
+        if (mask_forced(mask, &forced))
+            CHECK(bit_is_set(bits, forced) && (forced == token || bit_is_set(v->ends, token)));
+        Str bytes = tokenizer_bytes(v->tokenizer, token);
+        if (bit_is_set(v->ends, token)) {
+            CHECK(!line_open);
+            break;
+        }
+        if (tokenizer_is_control(v->tokenizer, token)) {
+            int label = atoi(bytes.ptr + 2);
+            CHECK(!line_open && label > last && label < first_label + 5);
+            last = label;
+            ++*labels;
+        } else {
+            CHECK(last >= first_label);
+            line_open = !str_eq(bytes, S("\n"));
+        }
+        mask_accept(mask, token);
+    }
+    free(bits);
+    mask_close(mask);
+}
+
+static void test_random_labels(void) {
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    size_t labels = 0;
+    for (int i = 0; i < 600; i++)
+        write_labels(v, (LabelMode)(i % 3), 1 + i % 8, &labels);
+    CHECK(labels > 600);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
+static void check_refused(const Vocabulary *v, GrammarSpec spec, ErrCode code) {
+    Err err = {0};
+    CHECK(mask_open(v, &spec, &err) == NULL);
+    CHECK_INT(err.code, code);
+    CHECK(err.text[0] != 0);
+}
+
+static void test_forms_that_cannot_be_served(void) {
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    GrammarFile odd = {S("two words"), S("a\n")};
+    check_refused(v, (GrammarSpec){.form = FORM_LABELS, .excerpt = S("a"), .first_label = 0}, ERR_LIMIT);
+    check_refused(v, (GrammarSpec){.form = FORM_LABELS, .excerpt = S("a\nb"), .first_label = FAKE_LABELS},
+                  ERR_LIMIT);
+    check_refused(v, (GrammarSpec){.form = FORM_BLOCKS, .edits_only = true}, ERR_INVALID);
+    check_refused(v, (GrammarSpec){.form = FORM_BLOCKS, .edits_only = true, .files = &odd, .file_count = 1},
+                  ERR_INVALID);
+    Err err = {0};
+    Mask *mask = mask_open(v, &(GrammarSpec){.form = FORM_NONE}, &err);
+    CHECK_OK(mask != NULL, err);
+    CHECK(!mask_next(mask, NULL));
+    mask_close(mask);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
 static const TestCase CASES[] = {
+    {"label_vectors", test_label_vectors},
+    {"random_labels", test_random_labels},
+    {"forms_that_cannot_be_served", test_forms_that_cannot_be_served},
     {"random_replies", test_random_replies},
     {"mask_is_the_bytewise_truth", test_mask_is_the_bytewise_truth},
 };
