@@ -1,0 +1,226 @@
+/* The headers of a patch section: git's ("diff --git" and what follows) and the old "---" / "+++" pair. What
+ * is accepted follows git-apply: garbage between sections is skipped, what begins like a header must be
+ * right. */
+#include "diff/patch_internal.h"
+
+enum { MODE_SUBMODULE = 0160000, MODE_KIND = 0170000, LONGEST_MODE = 7, LEAST_HUNK_HEAD = 14 };
+
+static bool wrong_line(const PatchReader *r, Err *err, const char *what) {
+    return err_set(err, ERR_INVALID, "line %zu of the patch: %s", r->line, what);
+}
+
+static bool read_mode(const PatchReader *r, Str text, unsigned *mode, Err *err) {
+    size_t i = 0;
+    *mode = 0;
+    for (; i < text.len && i < LONGEST_MODE && text.ptr[i] >= '0' && text.ptr[i] <= '7'; i++)
+        *mode = *mode * 8 + (unsigned)(text.ptr[i] - '0');
+    if (i == 0 || i >= text.len || str_trim(str_slice(text, i, i + 1)).len)
+        return wrong_line(r, err, "this is not a file mode");
+    if ((*mode & MODE_KIND) == MODE_SUBMODULE)
+        return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch: submodules cannot be patched", r->line);
+    return true;
+}
+
+/* A "---" or "+++" line must agree with what the lines above said. */
+static bool check_name(const PatchReader *r, Str text, bool is_absent, Str *name, Err *err) {
+    if (!name->ptr && is_absent)
+        return patch_is_null_name(text) || wrong_line(r, err, "/dev/null is expected here");
+    if (name->ptr && is_absent)
+        return wrong_line(r, err, "/dev/null is expected here");
+    Str given = patch_name(text, (Str){0}, r->options->strip, true, r->arena);
+    if (name->ptr && (!given.ptr || !str_eq(given, *name)))
+        return wrong_line(r, err, "the file name is not the one of the lines above");
+    *name = given;
+    return true;
+}
+
+/* "index 123..456 100644" */
+static bool read_index(const PatchReader *r, Str text, PatchHead *head, Err *err) {
+    size_t dots = str_find(text, S(".."), 0),
+           blank = dots == STR_NONE ? STR_NONE : str_find_char(text, ' ', dots);
+    return blank == STR_NONE || read_mode(r, str_from(text, blank + 1), &head->old_mode, err);
+}
+
+typedef enum HeadWord {
+    HEAD_OLD,
+    HEAD_NEW,
+    HEAD_OLD_MODE,
+    HEAD_NEW_MODE,
+    HEAD_DELETED,
+    HEAD_CREATED,
+    HEAD_COPY_FROM,
+    HEAD_COPY_TO,
+    HEAD_RENAME_FROM,
+    HEAD_RENAME_TO,
+    HEAD_SIMILARITY,
+    HEAD_INDEX,
+    HEAD_NONE
+} HeadWord;
+
+static HeadWord head_word(Str line, Str *rest) {
+    static const struct {
+        const char *text;
+        HeadWord word;
+    } WORDS[] = {{"--- ", HEAD_OLD},
+                 {"+++ ", HEAD_NEW},
+                 {"old mode ", HEAD_OLD_MODE},
+                 {"new mode ", HEAD_NEW_MODE},
+                 {"deleted file mode ", HEAD_DELETED},
+                 {"new file mode ", HEAD_CREATED},
+                 {"copy from ", HEAD_COPY_FROM},
+                 {"copy to ", HEAD_COPY_TO},
+                 {"rename old ", HEAD_RENAME_FROM},
+                 {"rename new ", HEAD_RENAME_TO},
+                 {"rename from ", HEAD_RENAME_FROM},
+                 {"rename to ", HEAD_RENAME_TO},
+                 {"similarity index ", HEAD_SIMILARITY},
+                 {"dissimilarity index ", HEAD_SIMILARITY},
+                 {"index ", HEAD_INDEX}};
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (str_starts(line, str_of(WORDS[i].text))) {
+            *rest = str_from(line, str_of(WORDS[i].text).len);
+            return WORDS[i].word;
+        }
+    return HEAD_NONE;
+}
+
+static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchHead *head, Err *err) {
+    int strip = r->options->strip > 0 ? r->options->strip - 1 : 0; /* these names have no a/ and b/ */
+    switch (word) {
+    case HEAD_OLD: return check_name(r, rest, head->is_new == MAYBE_YES, &head->old_name, err);
+    case HEAD_NEW: return check_name(r, rest, head->is_deleted == MAYBE_YES, &head->new_name, err);
+    case HEAD_OLD_MODE: return read_mode(r, rest, &head->old_mode, err);
+    case HEAD_NEW_MODE: return read_mode(r, rest, &head->new_mode, err);
+    case HEAD_DELETED:
+        head->is_deleted = MAYBE_YES;
+        head->old_name = head->common;
+        return read_mode(r, rest, &head->old_mode, err);
+    case HEAD_CREATED:
+        head->is_new = MAYBE_YES;
+        head->new_name = head->common;
+        return read_mode(r, rest, &head->new_mode, err);
+    case HEAD_COPY_FROM:
+    case HEAD_RENAME_FROM:
+        *(word == HEAD_COPY_FROM ? &head->is_copied : &head->is_renamed) = true;
+        head->old_name = patch_name(rest, (Str){0}, strip, false, r->arena);
+        return true;
+    case HEAD_COPY_TO:
+    case HEAD_RENAME_TO:
+        *(word == HEAD_COPY_TO ? &head->is_copied : &head->is_renamed) = true;
+        head->new_name = patch_name(rest, (Str){0}, strip, false, r->arena);
+        return true;
+    case HEAD_INDEX: return read_index(r, rest, head, err);
+    default: return true;
+    }
+}
+
+static bool read_git_head(PatchReader *r, PatchHead *head, Err *err) {
+    Str rest;
+    *head =
+        (PatchHead){.common = patch_common_name(str_from(patch_peek(r), 11), r->options->strip, r->arena)};
+    patch_skip(r);
+    for (;;) {
+        Str line = patch_peek(r);
+        HeadWord word = str_ends(line, S("\n")) ? head_word(line, &rest) : HEAD_NONE;
+        if (word == HEAD_NONE)
+            break;
+        if (!read_head_line(r, word, rest, head, err))
+            return false;
+        if ((head->is_new == MAYBE_YES) + (head->is_deleted == MAYBE_YES) + head->is_renamed +
+                head->is_copied >
+            1)
+            return wrong_line(r, err, "a file cannot be created, deleted, renamed and copied at once");
+        patch_skip(r);
+    }
+    if (!head->old_name.ptr && !head->new_name.ptr)
+        head->old_name = head->new_name = head->common;
+    if ((!head->new_name.ptr && head->is_deleted != MAYBE_YES) ||
+        (!head->old_name.ptr && head->is_new != MAYBE_YES))
+        return wrong_line(r, err,
+                          "the headers above name no file (is the number of leading folders to drop right?)");
+    if (head->is_new == MAYBE_YES)
+        head->old_name = (Str){0};
+    if (head->is_deleted == MAYBE_YES)
+        head->new_name = (Str){0};
+    return true;
+}
+
+static bool read_traditional_head(PatchReader *r, PatchHead *head, Err *err) {
+    int strip = r->options->strip;
+    Str old = str_from(patch_peek(r), 4);
+    patch_skip(r);
+    Str new = str_from(patch_peek(r), 4), none = {0};
+    *head = (PatchHead){.is_new = MAYBE_UNKNOWN, .is_deleted = MAYBE_UNKNOWN};
+    if (patch_is_null_name(old)) {
+        head->is_new = MAYBE_YES;
+        head->is_deleted = MAYBE_NO;
+        head->new_name = patch_traditional_name(new, none, strip, r->arena);
+    } else if (patch_is_null_name(new)) {
+        head->is_new = MAYBE_NO;
+        head->is_deleted = MAYBE_YES;
+        head->old_name = patch_traditional_name(old, none, strip, r->arena);
+    } else {
+        Str first = patch_traditional_name(old, none, strip, r->arena);
+        Str name = patch_traditional_name(new, first, strip, r->arena);
+        bool was_absent = patch_epoch_name(old), is_absent = !was_absent && patch_epoch_name(new);
+        if (was_absent || is_absent) {
+            head->is_new = was_absent ? MAYBE_YES : MAYBE_NO;
+            head->is_deleted = is_absent ? MAYBE_YES : MAYBE_NO;
+        }
+        if (!was_absent)
+            head->old_name = name;
+        if (!is_absent)
+            head->new_name = name;
+    }
+    if (!head->old_name.ptr && !head->new_name.ptr)
+        return wrong_line(r, err,
+                          "no file name is found here (is the number of leading folders to drop right?)");
+    patch_skip(r);
+    return true;
+}
+
+static bool is_traditional(const PatchReader *r) {
+    PatchReader ahead = *r;
+    if (!str_starts(patch_peek(&ahead), S("--- ")))
+        return false;
+    patch_skip(&ahead);
+    if (!str_starts(patch_peek(&ahead), S("+++ ")))
+        return false;
+    patch_skip(&ahead);
+    return str_starts(ahead.rest, S("@@ -")) && ahead.rest.len >= LEAST_HUNK_HEAD;
+}
+
+bool patch_find_head(PatchReader *r, PatchHead *head, size_t *line, bool *found, Err *err) {
+    bool has_stray_head = false;
+    for (*found = false; r->rest.len; patch_skip(r)) {
+        Str text = patch_peek(r);
+        PatchHunk hunk;
+        if (text.len < 6)
+            continue;
+        *line = r->line;
+        if (patch_hunk_head(text, &hunk))
+            return wrong_line(r, err, "a hunk without file names above it");
+        if (r->rest.len < text.len + 6)
+            return true;
+        if (str_starts(text, S("diff --git "))) {
+            PatchReader start = *r;
+            if (!read_git_head(r, head, err))
+                return false;
+            if (r->line > start.line + 1) {
+                *found = true;
+                return true;
+            }
+            *r = start; /* no header lines below it: garbage, or a damaged header */
+            has_stray_head = true;
+            continue;
+        }
+        if (is_traditional(r)) {
+            *found = true;
+            if (!read_traditional_head(r, head, err))
+                return false;
+            return !has_stray_head || head->is_new != MAYBE_YES ||
+                   wrong_line(r, err, "the headers above do not say that the file is new");
+        }
+    }
+    return true;
+}

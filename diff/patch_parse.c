@@ -1,0 +1,248 @@
+#include "diff/patch_internal.h"
+
+enum { LEAST_NO_NEWLINE = 12 };
+
+Str patch_peek(const PatchReader *r) {
+    size_t end = str_find_char(r->rest, '\n', 0);
+    return end == STR_NONE ? r->rest : str_slice(r->rest, 0, end + 1);
+}
+
+void patch_skip(PatchReader *r) {
+    r->rest = str_from(r->rest, patch_peek(r).len);
+    r->line++;
+}
+
+/* ---- hunks ---- */
+
+static bool read_number(Str s, size_t *at, size_t *value) {
+    size_t begin = *at;
+    *value = 0;
+    for (; *at < s.len && s.ptr[*at] >= '0' && s.ptr[*at] <= '9'; ++*at) {
+        if (*value > (SIZE_MAX - 9) / 10)
+            return false;
+        *value = *value * 10 + (size_t)(s.ptr[*at] - '0');
+    }
+    return *at > begin;
+}
+
+static bool read_range(Str s, size_t *at, Str end, size_t *start, size_t *count) {
+    *count = 1;
+    if (!read_number(s, at, start))
+        return false;
+    if (*at < s.len && s.ptr[*at] == ',') {
+        ++*at;
+        if (!read_number(s, at, count))
+            return false;
+    }
+    if (!str_starts(str_from(s, *at), end))
+        return false;
+    *at += end.len;
+    return true;
+}
+
+bool patch_hunk_head(Str line, PatchHunk *hunk) {
+    size_t at = 4;
+    *hunk = (PatchHunk){0};
+    return str_starts(line, S("@@ -")) && str_ends(line, S("\n")) &&
+           read_range(line, &at, S(" +"), &hunk->old_start, &hunk->old_count) &&
+           read_range(line, &at, S(" @@"), &hunk->new_start, &hunk->new_count);
+}
+
+/* Counts from the lines, up to what ends a hunk; leaves the printed ones when it ends in something else. */
+static void recount(PatchReader r, PatchHunk *hunk) {
+    size_t old_count = 0, new_count = 0;
+    for (; r.rest.len; patch_skip(&r)) {
+        char kind = r.rest.ptr[0];
+        if (kind == ' ' || kind == '\n')
+            old_count++, new_count++;
+        else if (kind == '-')
+            old_count++;
+        else if (kind == '+')
+            new_count++;
+        else if (kind != '\\') {
+            if (!str_starts(r.rest, S("@@ ")) && !str_starts(r.rest, S("diff ")))
+                return;
+            break;
+        }
+    }
+    hunk->old_count = old_count;
+    hunk->new_count = new_count;
+}
+
+static bool corrupt(const PatchReader *r, Err *err, const char *what) {
+    return err_set(err, ERR_INVALID, "line %zu of the patch: %s", r->line, what);
+}
+
+/* Takes one of the hunk's lines off the counts. */
+static bool count_line(char kind, size_t *old_left, size_t *new_left) {
+    bool is_old = kind == ' ' || kind == '-', is_new = kind == ' ' || kind == '+';
+    if (*old_left < is_old || *new_left < is_new)
+        return false;
+    *old_left -= is_old;
+    *new_left -= is_new;
+    return true;
+}
+
+static void mark_no_newline(PatchHunk *hunk) {
+    if (!hunk->line_count)
+        return;
+    hunk->lines[hunk->line_count - 1].no_newline = true;
+}
+
+bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
+    if (!patch_hunk_head(patch_peek(r), hunk))
+        return corrupt(r, err, "a hunk must begin with \"@@ -line,count +line,count @@\"");
+    patch_skip(r);
+    if (r->options->recount)
+        recount(*r, hunk);
+    size_t old_left = hunk->old_count, new_left = hunk->new_count, capacity = 0, changes = 0;
+    while (r->rest.len && (old_left || new_left)) {
+        Str line = patch_peek(r);
+        if (!str_ends(line, S("\n")))
+            return corrupt(r, err, "the patch ends in the middle of a hunk");
+        char kind = line.ptr[0] == '\n' ? ' ' : line.ptr[0];
+        if (kind == '\\') {
+            if (line.len < LEAST_NO_NEWLINE || line.ptr[1] != ' ')
+                return corrupt(r, err, "a line of a hunk must begin with a blank, - or +");
+            mark_no_newline(hunk);
+            patch_skip(r);
+            continue;
+        }
+        if (kind != ' ' && kind != '-' && kind != '+')
+            return corrupt(r, err, "a line of a hunk must begin with a blank, - or +");
+        if (!count_line(kind, &old_left, &new_left))
+            return corrupt(r, err, "the hunk has more lines than its @@ line says");
+        changes += kind != ' ';
+        Str text = line.ptr[0] == '\n' ? S("") : str_slice(line, 1, line.len - 1);
+        LIST_PUSH(r->arena, hunk->lines, hunk->line_count, capacity,
+                  ((PatchLine){.kind = kind, .text = text}));
+        patch_skip(r);
+    }
+    if (old_left || new_left)
+        return corrupt(r, err, "the hunk has fewer lines than its @@ line says");
+    if (!changes && !r->options->recount)
+        return corrupt(r, err, "the hunk above changes nothing");
+    if (r->rest.len > LEAST_NO_NEWLINE && str_starts(r->rest, S("\\ "))) {
+        mark_no_newline(hunk);
+        patch_skip(r);
+    }
+    return true;
+}
+
+/* ---- sections ---- */
+
+/* No empty, ".", ".." or ".git" component and no leading slash: git's rule for names in a work tree. */
+static bool is_safe_name(Str name) {
+    for (size_t at = 0; at <= name.len;) {
+        size_t end = str_find_char(name, '/', at);
+        end = end == STR_NONE ? name.len : end;
+        Str part = str_slice(name, at, end);
+        if (part.len == 0 || str_eq(part, S(".")) || str_eq(part, S("..")) || str_eq_nocase(part, S(".git")))
+            return false;
+        at = end + 1;
+    }
+    return true;
+}
+
+static bool check_binary(const PatchReader *r, Err *err) {
+    Str line = patch_peek(r);
+    bool is_notice = (str_starts(line, S("Binary files ")) || str_starts(line, S("Files "))) &&
+                     str_ends(str_trim_end(line), S(" differ"));
+    if (!is_notice && !str_starts(line, S("GIT binary patch")))
+        return true;
+    return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch: binary files cannot be patched", r->line);
+}
+
+static void reverse_file(PatchFile *file) {
+    Str path = file->old_path;
+    unsigned mode = file->old_mode;
+    file->old_path = file->new_path;
+    file->new_path = path;
+    file->old_mode = file->new_mode;
+    file->new_mode = mode;
+    if (file->kind == PATCH_CREATE || file->kind == PATCH_DELETE)
+        file->kind = file->kind == PATCH_CREATE ? PATCH_DELETE : PATCH_CREATE;
+    for (size_t i = 0; i < file->hunk_count; i++) {
+        PatchHunk *h = &file->hunks[i], was = *h;
+        h->old_start = was.new_start;
+        h->old_count = was.new_count;
+        h->new_start = was.old_start;
+        h->new_count = was.old_count;
+        for (size_t n = 0; n < h->line_count; n++)
+            if (h->lines[n].kind != ' ')
+                h->lines[n].kind = h->lines[n].kind == '-' ? '+' : '-';
+    }
+}
+
+static bool finish_file(const PatchHead *head, PatchFile *file, Err *err) {
+    size_t old_lines = 0, new_lines = 0;
+    for (size_t i = 0; i < file->hunk_count; i++) {
+        old_lines += file->hunks[i].old_count > 0;
+        new_lines += file->hunks[i].new_count > 0;
+    }
+    if (head->is_new == MAYBE_YES && old_lines)
+        return err_set(err, ERR_INVALID, "line %zu of the patch: the new file has old lines", file->line);
+    if (head->is_deleted == MAYBE_YES && new_lines)
+        return err_set(err, ERR_INVALID, "line %zu of the patch: the deleted file still has lines",
+                       file->line);
+    file->kind = head->is_new == MAYBE_YES       ? PATCH_CREATE
+                 : head->is_deleted == MAYBE_YES ? PATCH_DELETE
+                 : head->is_renamed              ? PATCH_RENAME
+                 : head->is_copied               ? PATCH_COPY
+                                                 : PATCH_MODIFY;
+    if (file->kind == PATCH_CREATE)
+        file->old_path = S("");
+    if (file->kind == PATCH_DELETE)
+        file->new_path = S("");
+    Str names[] = {file->old_path, file->new_path};
+    for (size_t i = 0; i < 2; i++)
+        if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !is_safe_name(names[i]))
+            return err_set(err, ERR_INVALID, "line %zu of the patch: %.*s is not a path inside the folder",
+                           file->line, STR_ARG(str_slice(names[i], 0, 200)));
+    return true;
+}
+
+static bool read_file(PatchReader *r, const PatchHead *head, PatchFile *file, Err *err) {
+    size_t capacity = 0;
+    file->old_path = head->old_name.ptr ? head->old_name : S("");
+    file->new_path = head->new_name.ptr ? head->new_name : S("");
+    file->old_mode = head->old_mode;
+    file->new_mode = head->new_mode;
+    while (r->rest.len > 4 && str_starts(r->rest, S("@@ -"))) {
+        PatchHunk hunk;
+        if (!patch_read_hunk(r, &hunk, err))
+            return false;
+        LIST_PUSH(r->arena, file->hunks, file->hunk_count, capacity, hunk);
+    }
+    if (!file->hunk_count && !check_binary(r, err))
+        return false;
+    bool has_metadata = head->is_renamed || head->is_copied || head->is_new == MAYBE_YES ||
+                        head->is_deleted == MAYBE_YES ||
+                        (head->old_mode && head->new_mode && head->old_mode != head->new_mode);
+    if (!file->hunk_count && !has_metadata)
+        return corrupt(r, err, "the section above changes nothing");
+    return finish_file(head, file, err);
+}
+
+bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err) {
+    PatchReader reader = {options, arena, text, 1};
+    size_t capacity = 0;
+    *out = (Patch){0};
+    for (;;) {
+        PatchHead head;
+        PatchFile file = {0};
+        bool found;
+        if (!patch_find_head(&reader, &head, &file.line, &found, err))
+            return false;
+        if (!found)
+            break;
+        if (!read_file(&reader, &head, &file, err))
+            return false;
+        if (options->reverse)
+            reverse_file(&file);
+        LIST_PUSH(arena, out->files, out->count, capacity, file);
+    }
+    if (!out->count)
+        return err_set(err, ERR_INVALID, "there is no patch in this text");
+    return true;
+}
