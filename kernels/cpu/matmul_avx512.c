@@ -37,19 +37,26 @@ static Panel panel_at(const Tensor *weight, int64_t row0, int64_t row1) {
     return panel;
 }
 
-static INLINE __m256i load_block(DType type, const uint8_t *row, int64_t b) {
-    if (type == DTYPE_Q8_0)
-        return _mm256_xor_si256(_mm256_loadu_si256((const void *)(row + b * 34 + 2)),
-                                _mm256_set1_epi8((char)0x80));
-    __m128i nibbles = _mm_loadu_si128((const void *)(row + b * 18 + 2));
-    __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(nibbles), _mm_srli_epi16(nibbles, 4), 1);
-    return _mm256_add_epi8(_mm256_and_si256(both, _mm256_set1_epi8(15)), _mm256_set1_epi8(120));
+static INLINE __m512i two_halves(__m256i low, __m256i high) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-/* Rows r and r + 8 of a panel, 32 bytes each. */
+static INLINE __m256i load_nibbles(const uint8_t *at) {
+    __m128i nibbles = _mm_loadu_si128((const void *)at);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(nibbles), _mm_srli_epi16(nibbles, 4), 1);
+}
+
+/* Rows r and r + 8 of a panel, 32 bytes each, shifted to 0..255. */
 static INLINE __m512i load_pair(DType type, const Panel *panel, int r, int64_t b) {
-    __m512i low = _mm512_castsi256_si512(load_block(type, panel->rows[r], b));
-    return _mm512_inserti64x4(low, load_block(type, panel->rows[r + 8], b), 1);
+    if (type == DTYPE_Q8_0) {
+        int64_t at = b * 34 + 2;
+        __m512i bytes = two_halves(_mm256_loadu_si256((const void *)(panel->rows[r] + at)),
+                                   _mm256_loadu_si256((const void *)(panel->rows[r + 8] + at)));
+        return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)0x80));
+    }
+    int64_t at = b * 18 + 2;
+    __m512i both = two_halves(load_nibbles(panel->rows[r] + at), load_nibbles(panel->rows[r + 8] + at));
+    return _mm512_add_epi8(_mm512_and_si512(both, _mm512_set1_epi8(15)), _mm512_set1_epi8(120));
 }
 
 static INLINE __m512 load_scales(DType type, const Panel *panel, int64_t b) {
@@ -78,6 +85,38 @@ static INLINE void store_panel(const MatMul *job, const Panel *panel, int token,
     _mm512_mask_storeu_ps(out, panel->present, sum);
 }
 
+/* Block b of sixteen rows times 32 bytes of activations, one sum per row; weights count from 0 to 255. */
+static INLINE __m512i bytes_times_block(const Panel *panel, int64_t b, const int8_t *q) {
+    const __m512i low_halves = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const __m512i high_halves = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    __m512i columns = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)q)), part[8];
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; r++)
+        part[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), load_pair(DTYPE_Q8_0, panel, r, b), columns);
+    __m512i first = add_lanes(part[0], part[1], part[2], part[3]);
+    __m512i second = add_lanes(part[4], part[5], part[6], part[7]);
+    return _mm512_add_epi32(_mm512_permutex2var_epi64(first, low_halves, second),
+                            _mm512_permutex2var_epi64(first, high_halves, second));
+}
+
+/* The same for nibbles, which count from 0 to 15: rows r, r + 4, r + 8, r + 12 share a register. */
+static INLINE __m512i nibbles_times_block(const Panel *panel, int64_t b, const int8_t *q) {
+    __m512i low = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)q)), part[4];
+    __m512i high = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(q + 16)));
+    const __m512i mask = _mm512_set1_epi8(15);
+    int64_t at = b * 18 + 2;
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+        __m512i rows = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(panel->rows[r] + at)));
+        rows = _mm512_inserti32x4(rows, _mm_loadu_si128((const void *)(panel->rows[r + 4] + at)), 1);
+        rows = _mm512_inserti32x4(rows, _mm_loadu_si128((const void *)(panel->rows[r + 8] + at)), 2);
+        rows = _mm512_inserti32x4(rows, _mm_loadu_si128((const void *)(panel->rows[r + 12] + at)), 3);
+        part[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(rows, mask), low);
+        part[r] = _mm512_dpbusd_epi32(part[r], _mm512_and_si512(_mm512_srli_epi16(rows, 4), mask), high);
+    }
+    return add_lanes(part[0], part[1], part[2], part[3]);
+}
+
 /* One panel times one token. The rows are read side by side, which prefetchers follow badly, so the next
  * panel is asked for in the order of memory meanwhile. */
 static INLINE void panel_times_token(DType type, const MatMul *job, const Panel *panel, QuantRows x,
@@ -86,23 +125,16 @@ static INLINE void panel_times_token(DType type, const MatMul *job, const Panel 
     const int8_t *q = x.q + token * x.cols;
     const float *d = x.d + token * blocks;
     const int32_t *offsets = x.offsets + token * blocks;
-    const __m512i low_halves = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
-    const __m512i high_halves = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     const char *ahead = (const char *)panel->rows[0] + PANEL * job->weight.row_bytes;
     __m512 sum = _mm512_setzero_ps();
     for (int64_t b = 0; b < blocks; b++) {
         for (int64_t line = 0; line < PANEL * block_bytes; line += 64)
             _mm_prefetch(ahead + b * PANEL * block_bytes + line, _MM_HINT_T0);
-        __m512i columns = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(q + b * QUANT_BLOCK))),
-                part[8];
-#pragma GCC unroll 8
-        for (int r = 0; r < 8; r++)
-            part[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), load_pair(type, panel, r, b), columns);
-        __m512i first = add_lanes(part[0], part[1], part[2], part[3]);
-        __m512i second = add_lanes(part[4], part[5], part[6], part[7]);
-        __m512i integer = _mm512_add_epi32(_mm512_permutex2var_epi64(first, low_halves, second),
-                                           _mm512_permutex2var_epi64(first, high_halves, second));
-        integer = _mm512_add_epi32(integer, _mm512_set1_epi32(offsets[b]));
+        __m512i integer = type == DTYPE_Q8_0 ? bytes_times_block(panel, b, q + b * QUANT_BLOCK)
+                                             : nibbles_times_block(panel, b, q + b * QUANT_BLOCK);
+        /* nibbles are shifted by 8 rather than 128, an exact sixteenth of the offset */
+        integer =
+            _mm512_add_epi32(integer, _mm512_set1_epi32(type == DTYPE_Q8_0 ? offsets[b] : offsets[b] / 16));
         __m512 scale = _mm512_mul_ps(load_scales(type, panel, b), _mm512_set1_ps(d[b]));
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(integer), scale, sum);
     }
