@@ -78,6 +78,7 @@ AcpSession *connection_session(Connection *connection, const RpcMessage *message
 V1Choices session_choices(AcpSession *session) {
     V1Choices choices = {.mode = session->mode, .model = buf_text(&session->model)};
     const ConnectionHost *host = &session->connection->config.host;
+    choices.configured = session->connection->config.model;
     if (host->models)
         choices.model_count = host->models(host->ctx, &choices.models);
     return choices;

@@ -296,11 +296,16 @@ Json *v1_config_options(const V1Choices *choices) {
     select_begin(list, "mode", "Mode", str_of(MODES[choices->mode].id), &options);
     for (size_t i = 0; i < MODE_COUNT; i++)
         push_choice(options, str_of(MODES[i].id), str_of(MODES[i].name), str_of(MODES[i].description));
-    if (!choices->model_count)
+    if (!choices->model_count && !choices->configured.len)
         return list;
     select_begin(list, "model", "Model", choices->model, &options);
-    for (size_t i = 0; i < choices->model_count; i++)
-        push_choice(options, choices->models[i].name, choices->models[i].name,
-                    model_description(&choices->models[i]));
+    bool has_configured = !choices->configured.len;
+    for (size_t i = 0; i < choices->model_count; i++) {
+        const ModelCard *card = &choices->models[i];
+        push_choice(options, card->name, card->name, model_description(card));
+        has_configured = has_configured || str_eq(card->name, choices->configured);
+    }
+    if (!has_configured)
+        push_choice(options, choices->configured, choices->configured, S("The model this agent was started with"));
     return list;
 }

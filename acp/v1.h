@@ -28,6 +28,7 @@ typedef struct V1Choices {
     Str model;
     const ModelCard *models;
     size_t model_count;
+    Str configured; /* the model the agent was started with; offered too when it is none of models */
 } V1Choices;
 Json *v1_config_options(const V1Choices *choices); /* the complete list */
 Json *v1_modes(ReviewMode mode);

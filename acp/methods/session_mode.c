@@ -39,16 +39,17 @@ static void set_mode(void *ctx, Peer *peer, const RpcMessage *message) {
 
 static void choose_model(Wire *wire, AcpSession *session, Str name) {
     V1Choices choices = session_choices(session);
-    for (size_t i = 0; i < choices.model_count; i++) {
-        if (str_eq(choices.models[i].name, name)) {
-            buf_clear(&session->model);
-            buf_str(&session->model, name);
-            session_set_model(session->session, name);
-            session->owes_note = false;
-            return;
-        }
+    bool is_known = choices.configured.len && str_eq(name, choices.configured);
+    for (size_t i = 0; i < choices.model_count && !is_known; i++)
+        is_known = str_eq(choices.models[i].name, name);
+    if (!is_known) {
+        wire_fail(wire, "names no model that is known here", "value");
+        return;
     }
-    wire_fail(wire, "names no model that is known here", "value");
+    buf_clear(&session->model);
+    buf_str(&session->model, name);
+    session_set_model(session->session, name);
+    session->owes_note = false;
 }
 
 static void set_config_option(void *ctx, Peer *peer, const RpcMessage *message) {

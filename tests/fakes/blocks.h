@@ -193,8 +193,8 @@ static inline const char *fake_check_block(FakeReader *r, Str path, Str old_text
         return "REPLACE equals SEARCH";
     if (!file || file->text.len == 0)
         return old_text.len ? "SEARCH text in an empty file" : NULL;
-    if (!old_text.len)
-        return "an empty SEARCH part";
+    if (!str_trim(old_text).len)
+        return "a SEARCH part without text";
     size_t place = 0, count = fake_occurrences(file->text, old_text, &place);
     if (count == 0)
         return "SEARCH text that is not in the file";
