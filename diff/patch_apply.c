@@ -20,6 +20,7 @@ typedef struct Image {
 typedef struct Sides {
     Str *old, *new;
     size_t old_count, new_count, trailing;
+    bool lacks_newline; /* some old line has none */
 } Sides;
 
 static Str line_text(const PatchLine *line, Arena *scratch) {
@@ -32,8 +33,10 @@ static Sides hunk_sides(const PatchHunk *hunk, Arena *scratch) {
     for (size_t i = 0; i < hunk->line_count; i++) {
         const PatchLine *line = &hunk->lines[i];
         Str text = line_text(line, scratch);
-        if (line->kind != '+')
+        if (line->kind != '+') {
             s.old[s.old_count++] = text;
+            s.lacks_newline = s.lacks_newline || line->no_newline;
+        }
         if (line->kind != '-')
             s.new[s.new_count++] = text;
         s.trailing = line->kind == ' ' ? s.trailing + 1 : 0;
@@ -41,12 +44,39 @@ static Sides hunk_sides(const PatchHunk *hunk, Arena *scratch) {
     return s;
 }
 
-/* The last old line may lack its newline in the patch only, unless the hunk must match at the end. */
-static bool line_fits(Str there, Str wanted, bool is_last, bool match_end) {
-    if (str_eq(there, wanted))
-        return true;
-    return is_last && !match_end && !str_ends(wanted, S("\n")) && str_starts(there, wanted) &&
-           line_is_blank(str_from(there, wanted.len));
+static bool is_blank_sign(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool same_but_blanks(Str a, Str b) {
+    size_t i = 0, j = 0;
+    for (;;) {
+        while (i < a.len && is_blank_sign(a.ptr[i]))
+            i++;
+        while (j < b.len && is_blank_sign(b.ptr[j]))
+            j++;
+        if (i == a.len || j == b.len)
+            return i == a.len && j == b.len;
+        if (a.ptr[i++] != b.ptr[j++])
+            return false;
+    }
+}
+
+/* A patch may claim a missing newline where the file has one. git then compares lines without their blanks,
+ * and all bytes of the hunk with what stands from there on, whatever lines they fall into. */
+static bool bytes_fit(const Image *image, const Sides *s, size_t at, bool match_end) {
+    size_t line = at, used = 0;
+    for (size_t i = 0; i < s->old_count; i++) {
+        for (size_t n = 0; n < s->old[i].len; n++, used++) {
+            for (; line < image->count && used == image->lines[line].text.len; used = 0)
+                line++;
+            if (line == image->count || image->lines[line].text.ptr[used] != s->old[i].ptr[n])
+                return false;
+        }
+    }
+    for (; line < image->count && used == image->lines[line].text.len; used = 0)
+        line++;
+    return !match_end || line == image->count;
 }
 
 typedef struct Fit {
@@ -58,11 +88,15 @@ static bool hunk_fits(const Image *image, const Sides *s, size_t at, Fit fit) {
         return false;
     if ((fit.match_beginning && at) || (fit.match_end && at + s->old_count != image->count))
         return false;
-    for (size_t i = 0; i < s->old_count; i++)
-        if (image->lines[at + i].is_patched ||
-            !line_fits(image->lines[at + i].text, s->old[i], i + 1 == s->old_count, fit.match_end))
+    bool is_equal = true;
+    for (size_t i = 0; i < s->old_count; i++) {
+        const ImageLine *there = &image->lines[at + i];
+        bool equal = str_eq(there->text, s->old[i]);
+        if (there->is_patched || (!equal && (!s->lacks_newline || !same_but_blanks(there->text, s->old[i]))))
             return false;
-    return true;
+        is_equal = is_equal && equal;
+    }
+    return is_equal || bytes_fit(image, s, at, fit.match_end);
 }
 
 static bool find_place(const Image *image, const Sides *s, size_t expected, Fit fit, size_t *place) {

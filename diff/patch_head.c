@@ -114,10 +114,11 @@ static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchH
     }
 }
 
-static bool read_git_head(PatchReader *r, PatchHead *head, Err *err) {
+static bool read_git_head(PatchReader *r, PatchHead *head, Str stray, Err *err) {
     Str rest;
-    *head =
-        (PatchHead){.common = patch_common_name(str_from(patch_peek(r), 11), r->options->strip, r->arena)};
+    *head = (PatchHead){.common = patch_common_name(str_from(patch_peek(r), 11), r->options->strip, r->arena),
+                        .old_name = stray,
+                        .new_name = stray};
     patch_skip(r);
     for (;;) {
         Str line = patch_peek(r);
@@ -138,10 +139,6 @@ static bool read_git_head(PatchReader *r, PatchHead *head, Err *err) {
         (!head->old_name.ptr && head->is_new != MAYBE_YES))
         return wrong_line(r, err,
                           "the headers above name no file (is the number of leading folders to drop right?)");
-    if (head->is_new == MAYBE_YES)
-        head->old_name = (Str){0};
-    if (head->is_deleted == MAYBE_YES)
-        head->new_name = (Str){0};
     return true;
 }
 
@@ -191,7 +188,7 @@ static bool is_traditional(const PatchReader *r) {
 }
 
 bool patch_find_head(PatchReader *r, PatchHead *head, size_t *line, bool *found, Err *err) {
-    bool has_stray_head = false;
+    Str stray = {0};
     for (*found = false; r->rest.len; patch_skip(r)) {
         Str text = patch_peek(r);
         PatchHunk hunk;
@@ -204,22 +201,23 @@ bool patch_find_head(PatchReader *r, PatchHead *head, size_t *line, bool *found,
             return true;
         if (str_starts(text, S("diff --git "))) {
             PatchReader start = *r;
-            if (!read_git_head(r, head, err))
+            if (!read_git_head(r, head, stray, err))
                 return false;
             if (r->line > start.line + 1) {
                 *found = true;
                 return true;
             }
-            *r = start; /* no header lines below it: garbage, or a damaged header */
-            has_stray_head = true;
+            *r = start; /* no header lines below it: a damaged header; as in git its name stays */
+            stray = head->common.ptr ? head->common : stray;
             continue;
         }
         if (is_traditional(r)) {
             *found = true;
             if (!read_traditional_head(r, head, err))
                 return false;
-            return !has_stray_head || head->is_new != MAYBE_YES ||
-                   wrong_line(r, err, "the headers above do not say that the file is new");
+            head->old_name = head->old_name.ptr ? head->old_name : stray;
+            head->new_name = head->new_name.ptr ? head->new_name : stray;
+            return true;
         }
     }
     return true;

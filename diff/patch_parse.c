@@ -1,6 +1,6 @@
 #include "diff/patch_internal.h"
 
-enum { LEAST_NO_NEWLINE = 12 };
+enum { LEAST_NO_NEWLINE = 12, MODE_KIND = 0170000, MODE_FILE = 0100000, MODE_LINK = 0120000 };
 
 Str patch_peek(const PatchReader *r) {
     size_t end = str_find_char(r->rest, '\n', 0);
@@ -174,7 +174,12 @@ static void reverse_file(PatchFile *file) {
     }
 }
 
-static bool finish_file(const PatchHead *head, PatchFile *file, Err *err) {
+/* The old file's mode must be one of a file or a link, or none at all. */
+static bool is_usable_mode(unsigned mode) {
+    return mode == 0 || (mode & MODE_KIND) == MODE_FILE || (mode & MODE_KIND) == MODE_LINK;
+}
+
+static bool finish_file(const PatchHead *head, const PatchOptions *options, PatchFile *file, Err *err) {
     size_t old_lines = 0, new_lines = 0;
     for (size_t i = 0; i < file->hunk_count; i++) {
         old_lines += file->hunks[i].old_count > 0;
@@ -190,10 +195,19 @@ static bool finish_file(const PatchHead *head, PatchFile *file, Err *err) {
                  : head->is_renamed              ? PATCH_RENAME
                  : head->is_copied               ? PATCH_COPY
                                                  : PATCH_MODIFY;
-    if (file->kind == PATCH_CREATE)
-        file->old_path = S("");
-    if (file->kind == PATCH_DELETE)
+    if (file->kind == PATCH_DELETE && !options->reverse)
         file->new_path = S("");
+    if (file->kind == PATCH_CREATE && options->reverse)
+        file->old_path = S("");
+    if ((file->kind == PATCH_CREATE && file->old_path.len) ||
+        (file->kind == PATCH_DELETE && file->new_path.len))
+        return err_set(err, ERR_INVALID,
+                       "line %zu of the patch: it creates a file, but a line above names an old one",
+                       file->line);
+    if (file->kind != (options->reverse ? PATCH_DELETE : PATCH_CREATE) &&
+        !is_usable_mode(options->reverse ? file->new_mode : file->old_mode))
+        return err_set(err, ERR_INVALID, "line %zu of the patch: a file has no such mode as %o", file->line,
+                       options->reverse ? file->new_mode : file->old_mode);
     Str names[] = {file->old_path, file->new_path};
     for (size_t i = 0; i < 2; i++)
         if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !is_safe_name(names[i]))
@@ -221,7 +235,7 @@ static bool read_file(PatchReader *r, const PatchHead *head, PatchFile *file, Er
                         (head->old_mode && head->new_mode && head->old_mode != head->new_mode);
     if (!file->hunk_count && !has_metadata)
         return corrupt(r, err, "the section above changes nothing");
-    return finish_file(head, file, err);
+    return finish_file(head, r->options, file, err);
 }
 
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err) {

@@ -231,6 +231,7 @@ static bool apply_ours(Str patch_text, const PatchOptions *options, Str path, Tr
     Patch patch;
     if (!patch_parse(patch_text, options, arena, &patch, err))
         return false;
+    bool was_on_disk = tree->exists; /* what git asks before it creates */
     for (size_t i = 0; i < patch.count; i++) {
         const PatchFile *file = &patch.files[i];
         bool creates = file->kind == PATCH_CREATE;
@@ -238,7 +239,7 @@ static bool apply_ours(Str patch_text, const PatchOptions *options, Str path, Tr
         bool is_ours = str_eq(name, path);
         if (!creates && (!is_ours || !tree->exists))
             return err_set(err, ERR_NOT_FOUND, "no file %.*s", STR_ARG(name));
-        if (creates && is_ours && tree->exists)
+        if (creates && is_ours && tree->exists && was_on_disk)
             return err_set(err, ERR_CONFLICT, "%.*s exists", STR_ARG(name));
         Str text;
         if (!patch_apply(file, creates ? S("") : tree->text, options, arena, &text, err))
