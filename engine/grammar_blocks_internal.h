@@ -17,7 +17,7 @@ typedef struct EditFile {
     SuffixAutomaton automaton;
     uint8_t *barred;  /* [line] may not be selected: reads like a marker, cannot be written, or is taken by a
                          block */
-    uint32_t *needed; /* [order] bytes until the text occurs once; 0 = may not start here */
+    uint32_t *needed; /* [order] bytes until the text occurs once and is not blank; 0 = may not start here */
     uint32_t *reach;  /* [order] bytes until the next barred line or the end */
     uint32_t *next_good, *last_good; /* [order + 1] nearest i with needed[i], at or after i / before i */
     uint32_t most;                   /* SEARCH bytes after which a block closes at the line end */

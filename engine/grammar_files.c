@@ -38,19 +38,34 @@ static void find_nearest(const uint32_t *good, uint32_t n, uint32_t *next, uint3
         last[i + 1] = good[i] ? i : last[i];
 }
 
+/* Bytes of the shortest selection from this line on: until it occurs once and says something; 0 = there is
+ * none. */
+static uint32_t bytes_needed(const EditFile *file, uint32_t i, const uint32_t *spoken) {
+    const SuffixAutomaton *a = &file->automaton;
+    uint32_t line = a->order[i], lines = file->only_repeats ? 1 : a->unique[i];
+    if (lines == 0 || spoken[line] == 0)
+        return 0;
+    uint32_t end = a->begins[line + lines];
+    if (spoken[line] > end && file->only_repeats)
+        return 0;
+    return (spoken[line] > end ? spoken[line] : end) - a->begins[line];
+}
+
 /* Recomputes from `barred` where a text may start and how far it may go. */
 static void find_starts(EditFile *file, Arena *scratch) {
     const SuffixAutomaton *a = &file->automaton;
     uint32_t n = a->line_count, *ends = ARENA_ARRAY(scratch, uint32_t, (size_t)n + 1);
-    ends[n] = a->begins[n];
-    for (uint32_t line = n; line-- > 0;)
-        ends[line] = file->barred[line]                        ? a->begins[line]
-                     : line + 1 < n && !file->barred[line + 1] ? ends[line + 1]
-                                                               : a->begins[line + 1];
+    uint32_t *spoken =
+        ARENA_ARRAY(scratch, uint32_t, (size_t)n + 1); /* end of the first line that is not blank */
+    for (uint32_t line = n; line-- > 0;) {
+        uint32_t begin = a->begins[line], end = a->begins[line + 1];
+        bool goes_on = line + 1 < n && !file->barred[line + 1];
+        ends[line] = file->barred[line] ? begin : goes_on ? ends[line + 1] : end;
+        spoken[line] = str_trim(str_slice(a->text, begin, end)).len ? end : spoken[line + 1];
+    }
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t line = a->order[i], lines = file->only_repeats ? 1 : a->unique[i];
-        uint32_t needed = lines ? a->begins[line + lines] - a->begins[line] : 0;
-        file->reach[i] = ends[line] - a->begins[line];
+        uint32_t needed = bytes_needed(file, i, spoken);
+        file->reach[i] = ends[a->order[i]] - a->begins[a->order[i]];
         file->needed[i] = needed <= file->reach[i] && needed <= file->most ? needed : 0;
         if (file->only_repeats && file->needed[i])
             file->reach[i] = needed;
@@ -98,7 +113,9 @@ bool edit_file_step(const EditFile *file, SuffixState *state, uint8_t byte) {
 }
 
 bool edit_file_may_close(const EditFile *file, SuffixState state) {
-    return file->only_repeats || state.last - state.first == 1;
+    if (file->only_repeats)
+        return true;
+    return state.last - state.first == 1 && state.length >= file->needed[state.first];
 }
 
 bool edit_file_may_go_on(const EditFile *file, SuffixState state) {
