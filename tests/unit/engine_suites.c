@@ -9,7 +9,9 @@ extern const TestSuite ENGINE_GGUF_SUITE;
 extern const TestSuite ENGINE_MODEL_SUITE;
 extern const TestSuite ENGINE_SAMPLE_SUITE;
 extern const TestSuite ENGINE_SCRIPT_SUITE;
+extern const TestSuite ENGINE_TINY_SUITE;
 const TestSuite *const TEST_SUITES[] = {
+    &ENGINE_TINY_SUITE,
     &ENGINE_SCRIPT_SUITE,
     &ENGINE_SAMPLE_SUITE,
     &ENGINE_MODEL_SUITE,
