@@ -3,6 +3,7 @@
  * Calling sequence: backend_open -> backend_info -> alloc / weights -> (ops)* -> backend_wait -> ... -> backend_close.
  * Operations only enqueue; the results and any failure are visible after backend_wait. The CPU backends compute at
  * once and wait does nothing. One Backend belongs to one thread at a time; two backends are independent.
+ * Only alloc, weights and free may also be called by other threads meanwhile: chats open and close while one runs.
  *
  * Backends: "ref" (plain C, one thread, sums in double over dequantised weights; the truth), "cpu" (thread pool, AVX2 or
  * AVX-512 chosen at run time, portable C otherwise).
