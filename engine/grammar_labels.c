@@ -19,6 +19,7 @@ typedef struct LabelLine {
     size_t *ends;     /* tokens.count + 1 byte offsets */
     Str text;         /* the bytes of all its tokens */
     bool may;         /* may be labelled */
+    size_t *anchors;  /* ANCHORED: per token, the token behind the request word that starts here; 0 = none */
 } LabelLine;
 
 struct LabelMask {
@@ -37,7 +38,8 @@ struct LabelMask {
     size_t line;     /* the line being rewritten */
     bool line_start; /* a label or the end may come */
     size_t at;       /* next token of the old line */
-    bool foreign;    /* STRICT: the last token was not the old line's */
+    size_t behind;   /* ANCHORED: where the old line goes on when its word is replaced */
+    bool foreign;    /* STRICT, ANCHORED: the last token was not the old line's */
     bool own;        /* STRICT: something other than blanks was taken from the old line */
     size_t extra;    /* tokens since the old line was followed */
 };
@@ -196,6 +198,11 @@ static size_t resume_places(const LabelLine *line, size_t at, size_t *places) {
 
 static size_t follow_places(const LabelMask *mask, size_t *places) {
     const LabelLine *line = &mask->lines[mask->line];
+    if (mask->foreign && mask->mode == LABELS_ANCHORED) {
+        places[0] = mask->at;
+        places[1] = mask->behind;
+        return 2;
+    }
     if (mask->foreign)
         return resume_places(line, mask->at, places);
     places[0] = mask->at;
@@ -234,7 +241,7 @@ static void fill_sets(LabelMask *mask, Str request) {
     for (size_t i = 0; i < v->count; i++)
         if (bit_is_set(v->text, (int32_t)i) && is_blank(tokenizer_bytes(v->tokenizer, (int32_t)i)))
             bit_set(mask->base, (int32_t)i);
-    if (mask->mode == LABELS_STRICT) {
+    if (mask->mode >= LABELS_STRICT) {
         for (size_t i = 0; i < sizeof STRICT_SIGNS / sizeof *STRICT_SIGNS; i++)
             set_text(mask->asked, v->tokenizer, STRICT_SIGNS[i]);
         return;
@@ -265,6 +272,24 @@ static void read_line(LabelMask *mask, Str text, LabelLine *line) {
     tokens_free(&all);
 }
 
+/* Marks where whole words of the request begin, when both of their ends fall between tokens. */
+static void mark_anchors(LabelMask *mask, Str request, LabelLine *line) {
+    line->anchors = ARENA_ARRAY(&mask->arena, size_t, line->tokens.count + 1);
+    Str word, asked;
+    for (size_t at = 0; next_word(line->text, &at, &word);) {
+        size_t begin = (size_t)(word.ptr - line->text.ptr), first = 0, last = 0;
+        while (first < line->tokens.count && line->ends[first] < begin)
+            first++;
+        while (last < line->tokens.count && line->ends[last] < begin + word.len)
+            last++;
+        if (line->ends[first] != begin || last >= line->tokens.count || line->ends[last] != begin + word.len)
+            continue;
+        for (size_t in_request = 0; next_word(request, &in_request, &asked);)
+            if (str_eq(word, asked) && !is_stop_word(asked))
+                line->anchors[first] = last;
+    }
+}
+
 static void read_lines(LabelMask *mask, const GrammarSpec *spec) {
     mask->line_count = 1;
     for (size_t i = 0; i < spec->excerpt.len; i++)
@@ -279,6 +304,8 @@ static void read_lines(LabelMask *mask, const GrammarSpec *spec) {
         read_line(mask, text, &mask->lines[i]);
         mask->lines[i].may = mask->mode != LABELS_FREE && shares_word(text, spec->request);
         any = any || mask->lines[i].may;
+        if (mask->mode == LABELS_ANCHORED)
+            mark_anchors(mask, spec->request, &mask->lines[i]);
     }
     for (size_t i = 0; i < mask->line_count && !any; i++)
         mask->lines[i].may = true;
@@ -364,6 +391,16 @@ static void add_strict_text(const LabelMask *mask, uint64_t *bits) {
         bit_set(bits, mask->newline);
 }
 
+static void add_anchored_text(const LabelMask *mask, uint64_t *bits) {
+    const LabelLine *line = &mask->lines[mask->line];
+    size_t places[RESUME_MOST], n = follow_places(mask, places), words = mask->vocabulary->words;
+    for (size_t i = 0; i < n; i++)
+        bit_set(bits, line->tokens.ids[places[i]]);
+    bool may_write = mask->foreign || (mask->at < line->tokens.count && line->anchors[mask->at]);
+    if (may_write && mask->extra < STRICT_FOREIGN_MOST)
+        add_set(bits, mask->asked, words);
+}
+
 void label_mask_next(LabelMask *mask, uint64_t *bits) {
     const Vocabulary *v = mask->vocabulary;
     memset(bits, 0, v->words * sizeof *bits);
@@ -379,8 +416,10 @@ void label_mask_next(LabelMask *mask, uint64_t *bits) {
         add_set(bits, mask->base, v->words);
     else if (mask->mode == LABELS_GUIDED)
         add_guided_text(mask, bits);
-    else
+    else if (mask->mode == LABELS_STRICT)
         add_strict_text(mask, bits);
+    else if (!mask->line_start || mask->at == 0)
+        add_anchored_text(mask, bits);
 }
 
 static void follow_guided(LabelMask *mask, int32_t token) {
@@ -418,6 +457,26 @@ static void follow_strict(LabelMask *mask, int32_t token) {
     mask->line_start = token == mask->newline;
 }
 
+static void follow_anchored(LabelMask *mask, int32_t token) {
+    const LabelLine *line = &mask->lines[mask->line];
+    size_t places[RESUME_MOST], n = follow_places(mask, places), hit = 0;
+    while (hit < n && line->tokens.ids[places[hit]] != token)
+        hit++;
+    /* In front of a word both readings may fit: text of the request that the old line holds too counts as the
+     * old line's. */
+    if (hit < n) {
+        mask->at = places[hit] + 1;
+        mask->foreign = false;
+        mask->extra = 0;
+    } else {
+        if (!mask->foreign)
+            mask->behind = line->anchors[mask->at];
+        mask->foreign = true;
+        mask->extra++;
+    }
+    mask->line_start = mask->at >= line->tokens.count;
+}
+
 static void start_line(LabelMask *mask) {
     mask->at = 0;
     mask->foreign = mask->own = false;
@@ -441,6 +500,8 @@ void label_mask_accept(LabelMask *mask, int32_t token) {
         mask->line_start = token == mask->newline;
     } else if (mask->mode == LABELS_GUIDED) {
         follow_guided(mask, token);
+    } else if (mask->mode == LABELS_ANCHORED) {
+        follow_anchored(mask, token);
     } else {
         follow_strict(mask, token);
         if (mask->line_start)

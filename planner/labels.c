@@ -23,18 +23,23 @@ typedef struct Attempt {
     float temperature;
 } Attempt;
 
-/* Copying edits: strict decoding first. Edits whose new text is in the request only: free decoding first. */
+/* The old line is copied but for names the request holds: anchored decoding first. */
 static const Attempt COPYING[] = {
-    {LABELS_STRICT, 4, false, 0}, {LABELS_GUIDED, 4, false, 0}, {LABELS_STRICT, 1, false, 0},
-    {LABELS_STRICT, 9, true, 0},  {LABELS_GUIDED, 2, true, 0},  {LABELS_FREE, 3, false, 0},
-    {LABELS_STRICT, 0, false, 0}, {LABELS_GUIDED, 8, false, 0}, {LABELS_FREE, 6, true, 0},
-    {LABELS_STRICT, 2, true, 0},
+    {LABELS_ANCHORED, 4, false, 0}, {LABELS_ANCHORED, 1, false, 0}, {LABELS_STRICT, 4, false, 0},
+    {LABELS_ANCHORED, 0, true, 0},  {LABELS_GUIDED, 4, false, 0},   {LABELS_STRICT, 1, false, 0},
+    {LABELS_STRICT, 9, true, 0},    {LABELS_FREE, 3, false, 0},     {LABELS_GUIDED, 8, false, 0},
 };
+/* New text that is in the request only: free decoding first. */
 static const Attempt WRITING[] = {
-    {LABELS_FREE, 6, false, 0},   {LABELS_STRICT, 6, false, 0}, {LABELS_FREE, 2, false, 0},
-    {LABELS_GUIDED, 3, false, 0}, {LABELS_FREE, 10, true, 0},   {LABELS_FREE, 3, true, 0},
-    {LABELS_STRICT, 1, false, 0}, {LABELS_GUIDED, 1, true, 0},  {LABELS_FREE, 1, false, 0},
-    {LABELS_FREE, 0, false, 0},
+    {LABELS_FREE, 6, false, 0},    {LABELS_STRICT, 6, false, 0}, {LABELS_ANCHORED, 3, false, 0},
+    {LABELS_FREE, 2, false, 0},    {LABELS_GUIDED, 3, false, 0}, {LABELS_FREE, 10, true, 0},
+    {LABELS_ANCHORED, 1, true, 0}, {LABELS_FREE, 3, true, 0},    {LABELS_STRICT, 1, false, 0},
+    {LABELS_GUIDED, 1, true, 0},   {LABELS_FREE, 0, false, 0},
+};
+/* Lines that go: the answer is a bare label, which anchored decoding would not favour. */
+static const Attempt REMOVING[] = {
+    {LABELS_STRICT, 4, false, 0}, {LABELS_GUIDED, 4, false, 0}, {LABELS_STRICT, 9, true, 0},
+    {LABELS_FREE, 3, false, 0},   {LABELS_STRICT, 1, false, 0}, {LABELS_FREE, 6, true, 0},
 };
 /* Nothing exact to check against: few tries, the user's own words. */
 static const Attempt GUESSING[] = {{LABELS_FREE, 10, true, 0}, {LABELS_GUIDED, 6, true, 0}};
@@ -48,8 +53,8 @@ typedef struct AttemptList {
 
 static AttemptList attempts_for(const Request *r) {
     switch (r->intent) {
-    case INTENT_RENAME:
-    case INTENT_REMOVE: return ATTEMPTS(COPYING);
+    case INTENT_RENAME: return ATTEMPTS(COPYING);
+    case INTENT_REMOVE: return ATTEMPTS(REMOVING);
     case INTENT_REPLACE: return r->is_calls ? ATTEMPTS(COPYING) : ATTEMPTS(WRITING);
     case INTENT_OTHER: return ATTEMPTS(GUESSING);
     default: return ATTEMPTS(WRITING);
@@ -67,8 +72,8 @@ static bool next_attempt(const Request *r, size_t i, Attempt *out) {
     size_t draw = i - table.count;
     if (r->intent == INTENT_OTHER || draw >= MOST_DRAWS)
         return false;
-    static const LabelMode MODES[] = {LABELS_STRICT, LABELS_GUIDED, LABELS_FREE};
-    *out = (Attempt){MODES[draw % 3], draw % 5, draw % 4 == 3, 0.5f + 0.1f * (float)(draw % 6)};
+    static const LabelMode MODES[] = {LABELS_ANCHORED, LABELS_STRICT, LABELS_GUIDED, LABELS_FREE};
+    *out = (Attempt){MODES[draw % 4], draw % 5, draw % 4 == 3, 0.5f + 0.1f * (float)(draw % 6)};
     return true;
 }
 

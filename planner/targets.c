@@ -91,7 +91,7 @@ static bool wants_line(const Request *r, Str line) {
     case INTENT_REPLACE: return find_word(line, r->from, 0) != STR_NONE;
     case INTENT_SET:
         return (line_assigns(line, r->target, &value_at) &&
-                (r->from.len == 0 || str_contains(str_from(line, value_at), r->from))) ||
+                (r->from.len == 0 || find_word(str_from(line, value_at), r->from, 0) != STR_NONE)) ||
                (r->from.len && !is_identifier(r->target) && str_contains(line, r->target) &&
                 str_contains(line, r->from));
     case INTENT_REMOVE: return line_is_removable(r, line);
@@ -241,7 +241,8 @@ static bool candidate_paths(Turn *turn, Str **paths, size_t *count, Err *err) {
     Str key = search_key(r);
     if (key.len == 0)
         return true;
-    Query query = {.pattern = key, .is_fixed = true, .whole_word = is_identifier(key)};
+    Query query = {
+        .pattern = key, .is_fixed = true, .whole_word = is_identifier(key), .include_hidden = true};
     Hits hits;
     if (!ws_find(turn->ws, &query, &turn->arena, &hits, err))
         return false;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* mux-tiny measured: eval-tiny CASES.jsonl [--mode none|free|guided|strict|planner] [--model FILE] [--show N]
  *
  * Each case is one line of JSON: family, instruction, path, excerpt, prompt, result. The first four modes ask
@@ -175,7 +176,8 @@ int main(int argc, char **argv) {
     Err err = {0};
     Arena arena = {0};
     Str cases;
-    EngineConfig config = {.default_model = str_of(model), .threads = getenv("EVAL_THREADS") ? atoi(getenv("EVAL_THREADS")) : 0};
+    EngineConfig config = {.default_model = str_of(model),
+                           .threads = getenv("EVAL_THREADS") ? atoi(getenv("EVAL_THREADS")) : 0};
     if (argc < 2 || !os_read_file(argv[1], (size_t)1 << 30, &arena, &cases, &err) ||
         !(eval.engine = engine_open(&config, &err)) || !(eval.chat = chat_open(eval.engine, S(""), &err)) ||
         !(eval.planner = planner_open(&(PlannerConfig){0}, eval.engine, &err))) {
