@@ -8,12 +8,12 @@
  * and after it are solved the same way.
  *
  * Two things keep odd inputs fast: lines that the other side does not have at all are set aside first, and a
- * search that has paid COST_FLOOR (or the root of the size) steps takes the furthest point so far as its
+ * search that has paid MOST_COST steps takes the furthest point so far as its
  * middle: still a right script, perhaps not the shortest.
  */
 #include "diff/compare_internal.h"
 
-enum { COST_FLOOR = 256 };
+enum { MOST_COST = 256 };
 #define LOST INT32_MIN /* no path reaches this diagonal within the box */
 
 typedef struct Search {
@@ -178,13 +178,6 @@ static unsigned char *names_present(const CompareSide *side, uint32_t name_count
     return present;
 }
 
-static int32_t cost_cap(size_t lines) {
-    int32_t root = 1;
-    while ((int64_t)root * root < (int64_t)lines)
-        root++;
-    return root > COST_FLOOR ? root : COST_FLOOR;
-}
-
 void compare_sides(CompareSide *a, CompareSide *b, uint32_t name_count) {
     Arena scratch = {0};
     Kept old = keep_shared(a, names_present(b, name_count, &scratch), &scratch);
@@ -197,7 +190,7 @@ void compare_sides(CompareSide *a, CompareSide *b, uint32_t name_count) {
                      .b_changed = new.is_changed,
                      .forward = furthest + new.count + 2,
                      .backward = furthest + diagonals + new.count + 2,
-                     .most_cost = cost_cap(old.count + new.count)};
+                     .most_cost = MOST_COST};
     solve(&search, (Box){0, (int32_t)old.count, 0, (int32_t) new.count});
     for (size_t i = 0; i < old.count; i++)
         a->is_changed[old.places[i]] = old.is_changed[i];

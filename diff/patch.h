@@ -44,8 +44,9 @@ typedef struct Patch {
     size_t count;
 } Patch;
 
-/* options->reverse swaps old and new already here. Refuses (ERR_INVALID/ERR_UNSUPPORTED with the line) corrupt hunks, binary
- * sections, no section at all. Every allocation is bounded by the size of the text. */
+/* options->reverse swaps old and new already here, and the order of the files. Refuses (ERR_INVALID/ERR_UNSUPPORTED with
+ * the line) corrupt hunks, binary sections, paths that leave the folder, no section at all. Every allocation is bounded by
+ * the size of the text. A file that the patch changes from nothing (one hunk, no old lines, PATCH_MODIFY) may be missing. */
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err);
 
 /* One section on its old text (empty for PATCH_CREATE). ERR_CONFLICT names file, hunk and the first line that differs. */

@@ -258,5 +258,10 @@ bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out
     }
     if (!out->count)
         return err_set(err, ERR_INVALID, "there is no patch in this text");
+    for (size_t i = 0; options->reverse && i < out->count / 2; i++) { /* the last change is undone first */
+        PatchFile file = out->files[i];
+        out->files[i] = out->files[out->count - 1 - i];
+        out->files[out->count - 1 - i] = file;
+    }
     return true;
 }

@@ -262,7 +262,8 @@ static bool apply_git(Str patch, const PatchOptions *options, Str path, Tree *tr
     arguments[n++] = "the.patch";
     Str full = path_in_tmp(arena, str_cstr(arena, path));
     write_file(arena, "the.patch", patch);
-    unlink(full.ptr);
+    unlink(path_in_tmp(arena, "d/f").ptr); /* of the case before */
+    unlink(path_in_tmp(arena, "f").ptr);
     if (tree->exists)
         write_file(arena, str_cstr(arena, path), tree->text);
     bool ok = run_git(arguments) == 0;
