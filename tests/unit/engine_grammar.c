@@ -372,8 +372,141 @@ static void test_forms_that_cannot_be_served(void) {
     arena_free(&arena);
 }
 
+/* ---- single rules ---- */
+
+static void write_bytes(BlockMask *mask, const Vocabulary *v, const char *text) {
+    for (; *text; text++) {
+        int32_t token = tokenizer_find(v->tokenizer, (Str){text, 1});
+        CHECK_MSG(block_mask_allows(mask, token), "refused at <<%s>>", text);
+        block_mask_accept(mask, token);
+    }
+}
+
+static bool may_write(const BlockMask *mask, const Vocabulary *v, char byte) {
+    return block_mask_allows(mask, tokenizer_find(v->tokenizer, (Str){&byte, 1}));
+}
+
+static void test_new_paths(void) {
+    static const struct {
+        const char *start, *allowed, *refused;
+    } CASES_OF[] = {
+        {"", "sm.+@_9", "/-\n <`"}, /* relative, plain */
+        {"src", "/x", "\n"},        /* a folder */
+        {"src/a.c", "\nx.", "/"},   /* a file given: to be edited, no folder */
+        {"src/b.c", "\n/x", " "},   /* a new one */
+        {"src/.", ".gx", "\n/"},    {"src/..", "x.", "\n/"}, {".git", "x", "\n/"},    {".GIT", "x", "\n/"},
+        {".gita", "\n/x", " "},     {"x/", "y", "\n/"},      {"Makefile", "\n", " "},
+    };
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    GrammarFile file = {S("src/a.c"), S("a\n")};
+    GrammarSpec spec = {
+        .form = FORM_BLOCKS, .files = &file, .file_count = 1, .allow_new_files = true, .edits_only = true};
+    for (size_t i = 0; i < sizeof CASES_OF / sizeof *CASES_OF; i++) {
+        Err err = {0};
+        BlockMask *mask = block_mask_open(v, &spec, &err);
+        CHECK_OK(mask != NULL, err);
+        write_bytes(mask, v, CASES_OF[i].start);
+        for (const char *c = CASES_OF[i].allowed; *c; c++)
+            CHECK_MSG(may_write(mask, v, *c), "0x%02x is refused after %s", *c, CASES_OF[i].start);
+        for (const char *c = CASES_OF[i].refused; *c; c++)
+            CHECK_MSG(!may_write(mask, v, *c), "0x%02x is allowed after %s", *c, CASES_OF[i].start);
+        block_mask_close(mask);
+    }
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
+static void test_one_reply(void) {
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    Err err = {0};
+    GrammarFile file = {S("a.c"), S("x\ny\nx\nz")};
+    GrammarSpec spec = {.form = FORM_BLOCKS, .files = &file, .file_count = 1};
+    BlockMask *mask = block_mask_open(v, &spec, &err);
+    CHECK_OK(mask != NULL, err);
+    write_bytes(mask, v, "Some prose.\na.c\n```c\n<<<<<<< SEARCH\nx\n");
+    CHECK(!may_write(mask, v, '=')); /* twice in the file */
+    CHECK(may_write(mask, v, 'y') && may_write(mask, v, 'z') && !may_write(mask, v, 'x'));
+    write_bytes(mask, v, "z\n");
+    CHECK(!may_write(mask, v, 'x'));
+    write_bytes(mask, v, "=======\nx\nz\n>>>>");
+    CHECK(!may_write(mask, v, '>')); /* the same text again */
+    write_bytes(mask, v, "\n  >>>>");
+    CHECK(!may_write(mask, v, '>')); /* reads like a marker */
+    write_bytes(mask, v, "\n>>>>>>> REPLACE");
+    CHECK(block_mask_allows(mask, v->first_end));
+    write_bytes(mask, v, "\n```\na.c\n<<<<<<< SEARCH\n");
+    CHECK(!may_write(mask, v, 'z')); /* taken */
+    write_bytes(mask, v, "x\ny\n=======\n");
+    CHECK(!block_mask_allows(mask, v->first_end));
+    write_bytes(mask, v, ">>>>>>> REPLACE\nDone.\n<<<<");
+    CHECK(!may_write(mask, v, '<')); /* no path above */
+    CHECK(block_mask_allows(mask, v->first_end));
+    CHECK_INT(block_mask_escaped(mask), 0);
+    block_mask_close(mask);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
+static void test_the_way_out(void) {
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    Err err = {0};
+    GrammarFile file = {S("a.c"),
+                        S("x\n=======\nx\n")}; /* the only text that could tell them apart is a marker */
+    GrammarSpec spec = {.form = FORM_BLOCKS, .files = &file, .file_count = 1, .edits_only = true};
+    BlockMask *mask = block_mask_open(v, &spec, &err);
+    CHECK_OK(mask != NULL, err);
+    write_bytes(mask, v, "a.c\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n");
+    CHECK_INT(block_mask_escaped(mask), 1);
+    CHECK_INT(block_mask_forced(mask), v->first_end);
+    block_mask_close(mask);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
+/* Guided text must come back to the old line. */
+static void test_guided_limit(void) {
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    Err err = {0};
+    GrammarSpec spec = {.form = FORM_LABELS,
+                        .excerpt = S("q"),
+                        .request = S("z"),
+                        .label_mode = LABELS_GUIDED,
+                        .first_label = 1};
+    Mask *mask = mask_open(v, &spec, &err);
+    CHECK_OK(mask != NULL, err);
+    uint64_t *bits = ARENA_ARRAY(&arena, uint64_t, v->words);
+    int32_t only = -1;
+    mask_accept(mask, v->labels[0]);
+    for (int i = 0; i <= 60; i++) {
+        mask_next(mask, bits);
+        CHECK(bit_is_set(bits, tokenizer_find(tokenizer, S("z"))));
+        mask_accept(mask, tokenizer_find(tokenizer, S("z")));
+    }
+    CHECK(mask_forced(mask, &only));
+    CHECK_INT(only, tokenizer_find(tokenizer, S("\n")));
+    mask_close(mask);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
 static const TestCase CASES[] = {
     {"label_vectors", test_label_vectors},
+    {"guided_limit", test_guided_limit},
+    {"new_paths", test_new_paths},
+    {"one_reply", test_one_reply},
+    {"the_way_out", test_the_way_out},
     {"random_labels", test_random_labels},
     {"forms_that_cannot_be_served", test_forms_that_cannot_be_served},
     {"random_replies", test_random_replies},
