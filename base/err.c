@@ -60,7 +60,13 @@ bool err_wrap(Err *err, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n + 3 < sizeof err->text) {
+        size_t room = sizeof err->text - (size_t)n - 3, length = strlen(old);
+        if (length > room)
+            length = room;
+        memcpy(err->text + n, ": ", 2);
+        memcpy(err->text + n + 2, old, length);
+        err->text[(size_t)n + 2 + length] = 0;
+    }
     return false;
 }

@@ -330,6 +330,13 @@ static bool has_literal_value(Turn *turn, const FileTargets *file, size_t line) 
     return is_literal(str_slice(value, 0, end)) || (value.len && strchr("\"'", value.ptr[0]));
 }
 
+/* "length = 0" rather than "buffer.length = 0". */
+static bool is_plain_name(Turn *turn, const FileTargets *file, size_t line) {
+    Str text = file->lines[line].text;
+    size_t at = find_word(text, turn->request.target, 0);
+    return at != STR_NONE && (at == 0 || (text.ptr[at - 1] != '.' && text.ptr[at - 1] != '>'));
+}
+
 static void tell_choice(Turn *turn, const FileTargets *files, size_t count, size_t total) {
     Buf out = {0};
     buf_printf(&out, "%.*s fits %zu places (", STR_ARG(search_key(&turn->request)), total);
@@ -354,6 +361,8 @@ static bool choose(Turn *turn, FileTargets *files, size_t count) {
         prefer(turn, files, count, is_whole_line);
     if (r->intent == INTENT_SET && is_literal(r->to) && total_targets(files, count) > 1)
         prefer(turn, files, count, has_literal_value);
+    if (r->intent == INTENT_SET && total_targets(files, count) > 1)
+        prefer(turn, files, count, is_plain_name);
     if (about_one && total_targets(files, count) > 1)
         prefer(turn, files, count, is_top_level);
     size_t total = total_targets(files, count), touched = 0;

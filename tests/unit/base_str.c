@@ -1,4 +1,7 @@
+#include <string.h>
+
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/os.h"
 #include "base/utf8.h"
 #include "tests/runner.h"
@@ -79,8 +82,26 @@ static void test_files(void) {
     arena_free(&arena);
 }
 
+static void test_errors(void) {
+    Err err = {0};
+    CHECK(!err_set(&err, ERR_IO, "cannot read %s", "x"));
+    CHECK(!err_wrap(&err, "loading %d", 7));
+    CHECK_STR(str_of(err.text), S("loading 7: cannot read x"));
+    char longer[600];
+    memset(longer, 'y', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    err_wrap(&err, "%.505s", longer);
+    CHECK(strlen(err.text) < sizeof err.text);
+    err_wrap(&err, "%s", longer);
+    CHECK_INT(strlen(err.text), sizeof err.text - 1);
+    err_set_errno(&err, 2, "cannot open %s", "f");
+    CHECK_STR(str_of(err.text), S("cannot open f: No such file or directory"));
+    CHECK(!err_set(NULL, ERR_IO, "ignored"));
+}
+
 static const TestCase CASES[] = {
-    {"lines", test_lines}, {"search", test_search}, {"arena_and_list", test_arena_and_list},
-    {"utf8", test_utf8},   {"files", test_files},
+    {"errors", test_errors}, {"lines", test_lines},
+    {"search", test_search}, {"arena_and_list", test_arena_and_list},
+    {"utf8", test_utf8},     {"files", test_files},
 };
 TEST_SUITE(BASE_STR_SUITE, "base", CASES);
