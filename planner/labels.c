@@ -373,9 +373,16 @@ bool labels_run(Turn *turn, Err *err) {
         check_rename(turn, files, count);
     if (turn->request.intent == INTENT_PARAM && !check_param(turn, files, count, err))
         return false;
-    if (turn->request.intent == INTENT_OTHER && turn->problem_count)
-        turn_problem(turn, S("mux-tiny only makes simple edits (rename, change a value, replace, remove, add "
-                             "a parameter); configure a larger model "
-                             "with --model FILE.gguf for this request"));
+    bool changed = false;
+    for (size_t i = 0; i < count; i++)
+        changed |= file_is_changed(files[i].file);
+    if (turn->request.intent == INTENT_OTHER && (!changed || turn->problem_count)) {
+        turn->problem_count = 0; /* one sentence instead of a list of lines that were only guesses */
+        turn_problem(turn, S("the embedded model mux-tiny only makes simple edits (rename, change a value, "
+                             "replace, remove or insert a "
+                             "line, add a parameter) and answers no questions; for this request configure a "
+                             "larger model with --model "
+                             "FILE.gguf"));
+    }
     return true;
 }

@@ -380,6 +380,8 @@ static bool choose(Turn *turn, FileTargets *files, size_t count) {
 static void tell_nothing(Turn *turn) {
     const Request *r = &turn->request;
     Str key = search_key(r);
+    if (r->intent == INTENT_OTHER)
+        return; /* labels_run says that this model cannot serve it */
     if (key.len == 0)
         turn_problem(turn, S("the request names nothing that can be searched for; quote the name or line to "
                              "change, as in `old_name`"));
