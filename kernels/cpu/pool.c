@@ -16,6 +16,8 @@
 
 enum { SPIN_NANOSECONDS = 300000, POLITE_NANOSECONDS = 30000, PAUSES_PER_LOOK = 16, LINE = 64 };
 
+#define OPEN 0x80000000u
+
 typedef struct Worker {
     Pool *pool;
     pthread_t thread;
@@ -24,9 +26,10 @@ typedef struct Worker {
 
 /* What all threads write often lies on lines of its own. */
 struct Pool {
-    _Alignas(LINE) atomic_uint round;  /* counts jobs; a change is the call to work */
-    _Alignas(LINE) atomic_int next;    /* first item nobody has taken */
-    _Alignas(LINE) atomic_int running; /* workers not yet done with this round */
+    /* Round number (upper half), whether workers may still join it (OPEN), how many have joined and not left.
+     */
+    _Alignas(LINE) atomic_ullong gate;
+    _Alignas(LINE) atomic_int next; /* first item nobody has taken */
     _Alignas(LINE) atomic_int sleepers;
     atomic_bool caller_sleeps, stop;
     PoolTask task;
@@ -43,13 +46,22 @@ static long long nanoseconds(void) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-/* Spins until *value differs from (or, with `until`, equals) what is given; false when the time is up. */
-static bool spin(atomic_uint *round, unsigned seen, atomic_int *running) {
+static unsigned round_of(unsigned long long gate) {
+    return (unsigned)(gate >> 32);
+}
+
+static bool has_joined(unsigned long long gate) {
+    return ((unsigned)gate & ~OPEN) != 0;
+}
+
+/* Spins until the round is another than `seen` (a worker) or nobody is in it (the caller); false when the
+ * time is up. */
+static bool spin(const Pool *pool, bool is_worker, unsigned seen) {
     long long start = 0;
     for (;;) {
         for (int i = 0; i < PAUSES_PER_LOOK; i++) {
-            if (round ? atomic_load_explicit(round, memory_order_acquire) != seen
-                      : atomic_load_explicit(running, memory_order_acquire) == 0)
+            unsigned long long gate = atomic_load_explicit(&pool->gate, memory_order_acquire);
+            if (is_worker ? round_of(gate) != seen : !has_joined(gate))
                 return true;
             SPIN_PAUSE();
         }
@@ -73,25 +85,39 @@ static void take_items(Pool *pool, int worker) {
 }
 
 static void wait_for_work(Pool *pool, unsigned seen) {
-    if (spin(&pool->round, seen, NULL))
+    if (spin(pool, true, seen))
         return;
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->round) == seen)
+    while (round_of(atomic_load(&pool->gate)) == seen)
         pthread_cond_wait(&pool->work, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* False when the round is over already: who comes late neither helps nor delays. */
+static bool join_round(Pool *pool, unsigned *round) {
+    unsigned long long gate = atomic_load(&pool->gate);
+    do {
+        *round = round_of(gate);
+        if (!(gate & OPEN))
+            return false;
+    } while (!atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1));
+    return true;
+}
+
 static void *work(void *argument) {
     Worker *worker = argument;
     Pool *pool = worker->pool;
-    for (unsigned seen = 0;; seen++) {
+    for (unsigned seen = 0;;) {
         wait_for_work(pool, seen);
         if (atomic_load(&pool->stop))
             return NULL;
+        if (!join_round(pool, &seen))
+            continue;
         take_items(pool, worker->index);
-        if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
+        unsigned long long gate = atomic_fetch_sub(&pool->gate, 1) - 1;
+        if (!has_joined(gate) && atomic_load(&pool->caller_sleeps)) {
             pthread_mutex_lock(&pool->lock);
             pthread_cond_signal(&pool->done);
             pthread_mutex_unlock(&pool->lock);
@@ -99,9 +125,11 @@ static void *work(void *argument) {
     }
 }
 
-/* Sequentially consistent on both sides: either the sleeper sees the new round or we see the sleeper. */
+/* Sequentially consistent on both sides: either the sleeper sees the new round or we see the sleeper. Nobody
+ * is in the old round any more. */
 static void call_workers(Pool *pool) {
-    atomic_fetch_add(&pool->round, 1);
+    unsigned long long round = round_of(atomic_load(&pool->gate)) + 1u;
+    atomic_store(&pool->gate, round << 32 | OPEN);
     if (atomic_load(&pool->sleepers) == 0)
         return;
     pthread_mutex_lock(&pool->lock);
@@ -109,12 +137,14 @@ static void call_workers(Pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* Closes the round and waits for those who are in the middle of an item. */
 static void wait_for_workers(Pool *pool) {
-    if (spin(NULL, 0, &pool->running))
+    atomic_fetch_and(&pool->gate, ~(unsigned long long)OPEN);
+    if (spin(pool, false, 0))
         return;
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->caller_sleeps, true);
-    while (atomic_load(&pool->running) != 0)
+    while (has_joined(atomic_load(&pool->gate)))
         pthread_cond_wait(&pool->done, &pool->lock);
     atomic_store(&pool->caller_sleeps, false);
     pthread_mutex_unlock(&pool->lock);
@@ -130,7 +160,6 @@ void pool_run(Pool *pool, PoolTask task, void *context, int items) {
     pool->context = context;
     pool->items = items;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->running, pool->threads - 1, memory_order_relaxed);
     call_workers(pool);
     take_items(pool, 0);
     wait_for_workers(pool);

@@ -1,8 +1,8 @@
 /* Pool: threads that share the items of one job after another. pool_run returns when every item is done.
  *
- * Items are handed out one by one, so a thread that the system holds up delays the others little. Workers
- * that find no job spin for a fraction of a millisecond, since the next operation of a model usually follows
- * at once, then sleep.
+ * Items are handed out one by one and a round closes when none is left: a thread that the system holds up
+ * delays the others by one item at most, one that comes too late not at all. Workers that find no job spin
+ * for a fraction of a millisecond, since the next operation of a model usually follows at once, then sleep.
  */
 #ifndef MUX_KERNELS_CPU_POOL_H
 #define MUX_KERNELS_CPU_POOL_H
