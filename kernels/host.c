@@ -9,25 +9,35 @@
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-static void *aligned_zeroed(size_t bytes) {
-    size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
-    if (bytes > SIZE_MAX - alignment)
-        return NULL;
-    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *address = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!address)
-        return NULL;
-    if (alignment == HUGE_PAGE)
-        madvise(address, rounded, MADV_HUGEPAGE); /* fewer page walks; a refusal costs nothing */
-    memset(address, 0, rounded);
-    return address;
+static size_t rounded_up(size_t bytes, size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* Large memory comes as zero pages that take room when they are first used; it begins on a huge page, since
+ * fewer page walks make a difference. The owner is where the mapping begins. */
+static bool map_alloc(size_t bytes, Mem *out) {
+    if (bytes > SIZE_MAX - 2 * HUGE_PAGE)
+        return false;
+    char *base = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    char *address = base + (rounded_up((uintptr_t)base, HUGE_PAGE) - (uintptr_t)base);
+    madvise(address, bytes, MADV_HUGEPAGE); /* a refusal costs nothing */
+    *out = (Mem){address, bytes, base};
+    return true;
 }
 
 bool host_alloc(Backend *backend, size_t bytes, Mem *out) {
-    void *address = aligned_zeroed(bytes);
-    if (address)
-        *out = (Mem){address, bytes, backend};
-    return address != NULL;
+    (void)backend;
+    if (bytes >= HUGE_PAGE)
+        return map_alloc(bytes, out);
+    size_t rounded = rounded_up(bytes + !bytes, CACHE_LINE);
+    void *address = aligned_alloc(CACHE_LINE, rounded);
+    if (!address)
+        return false;
+    memset(address, 0, rounded);
+    *out = (Mem){address, bytes, address};
+    return true;
 }
 
 bool host_weights(Backend *backend, const void *host, size_t bytes, Mem *out) {
@@ -38,8 +48,10 @@ bool host_weights(Backend *backend, const void *host, size_t bytes, Mem *out) {
 
 void host_free(Backend *backend, Mem *mem) {
     (void)backend;
-    if (mem->owner)
-        free(mem->address);
+    if (mem->owner && mem->bytes >= HUGE_PAGE)
+        munmap(mem->owner, mem->bytes + HUGE_PAGE);
+    else
+        free(mem->owner);
 }
 
 void host_put(Backend *backend, Mem mem, size_t at, const void *bytes, size_t n) {
@@ -65,7 +77,7 @@ void *scratch_reserve(Backend *backend, Scratch *scratch, size_t bytes) {
         return scratch->address;
     size_t wanted = bytes + bytes / 4; /* slowly growing requests move it seldom */
     free(scratch->address);
-    scratch->address = aligned_zeroed(wanted);
+    scratch->address = aligned_alloc(CACHE_LINE, rounded_up(wanted, CACHE_LINE));
     scratch->bytes = scratch->address ? wanted : 0;
     if (!scratch->address)
         backend_fail(backend, "no memory for %zu bytes of working space; use a shorter context", bytes);

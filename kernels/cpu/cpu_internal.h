@@ -13,7 +13,6 @@
 
 enum {
     QUANT_BLOCK = 32,
-    ROW_PANEL = 32,      /* chunks of weight rows are multiples of this */
     KEY_BLOCK = 64,      /* keys in one step of attention */
     ATTEND_MAX_ROWS = 64 /* query rows in one tile, unless one token has more heads per key head */
 };

@@ -2,7 +2,14 @@
 
 #include <assert.h>
 
-enum { MAX_JOBS = 8, TOKENS_PER_ITEM = 4, CHUNKS_PER_THREAD = 8, MAX_CHUNK = 1024, MAX_BATCH_CHUNK = 64 };
+enum {
+    MAX_JOBS = 8,
+    TOKENS_PER_ITEM = 4,
+    CHUNKS_PER_THREAD = 4,
+    LEAST_CHUNK = 32, /* rows; chunks are multiples of half of it, which kernels take side by side */
+    MAX_CHUNK = 1024,
+    MAX_BATCH_CHUNK = 64
+};
 
 typedef struct MatMulRun {
     CpuBackend *cpu;
@@ -61,8 +68,10 @@ static void cut_chunks(MatMulRun *run) {
     int64_t rows = 0, largest = run->n == 1 ? MAX_CHUNK : MAX_BATCH_CHUNK;
     for (int j = 0; j < run->job_count; j++)
         rows += run->jobs[j].weight.rows;
-    int64_t chunk = rows / (pool_threads(run->cpu->pool) * CHUNKS_PER_THREAD);
-    chunk = chunk < ROW_PANEL ? ROW_PANEL : chunk > largest ? largest : chunk / ROW_PANEL * ROW_PANEL;
+    int64_t pieces = pool_threads(run->cpu->pool) * CHUNKS_PER_THREAD,
+            step = run->n == 1 ? LEAST_CHUNK / 2 : LEAST_CHUNK;
+    int64_t chunk = ((rows + pieces - 1) / pieces + step - 1) / step * step;
+    chunk = chunk < LEAST_CHUNK ? LEAST_CHUNK : chunk > largest ? largest : chunk;
     for (int j = 0; j < run->job_count; j++)
         run->first_item[j + 1] = run->first_item[j] + (int)((run->jobs[j].weight.rows + chunk - 1) / chunk);
     run->chunk = chunk;

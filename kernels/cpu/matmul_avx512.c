@@ -19,7 +19,9 @@ enum {
     BLOCK_DWORDS = 8, /* groups of four columns in a block */
     PACKED_BLOCK = PANEL * QUANT_BLOCK,
     TILE_PANELS = 2,
-    TILE_TOKENS = 6
+    TILE_TOKENS = 6,
+    NEAR_BYTES = 24 << 10, /* of a panel that fits the first cache beside its successor */
+    BLOCKS_AHEAD = 32
 };
 
 typedef struct Panel {
@@ -117,28 +119,57 @@ static INLINE __m512i nibbles_times_block(const Panel *panel, int64_t b, const i
     return add_lanes(part[0], part[1], part[2], part[3]);
 }
 
-/* One panel times one token. The rows are read side by side, which prefetchers follow badly, so the next
- * panel is asked for in the order of memory meanwhile. */
+/* The rows of a panel are read side by side, which prefetchers follow badly, so memory is asked for ahead of
+ * use: the next panel in its own order where that fits the first cache (is_near), otherwise some blocks ahead
+ * in each row. */
+static INLINE void ask_ahead(const Panel *panel, int64_t panel_bytes, int64_t b, int64_t blocks,
+                             const int block_bytes, const bool is_near) {
+    if (is_near) {
+        const char *next = (const char *)panel->rows[0] + panel_bytes + b * PANEL * block_bytes;
+        for (int line = 0; line < PANEL * block_bytes; line += 64)
+            _mm_prefetch(next + line, _MM_HINT_T0);
+        return;
+    }
+    int64_t then = b + BLOCKS_AHEAD, at = then * block_bytes;
+    if (then >= blocks)
+        at = panel_bytes + (then - blocks) * block_bytes;
+#pragma GCC unroll 16
+    for (int r = 0; r < PANEL; r++)
+        _mm_prefetch(panel->rows[r] + at, _MM_HINT_T0);
+}
+
+/* One panel times the first token. */
 static INLINE void panel_times_token(DType type, const MatMul *job, const Panel *panel, QuantRows x,
-                                     int token) {
-    int64_t blocks = x.cols / QUANT_BLOCK, block_bytes = type == DTYPE_Q8_0 ? 34 : 18;
-    const int8_t *q = x.q + token * x.cols;
-    const float *d = x.d + token * blocks;
-    const int32_t *offsets = x.offsets + token * blocks;
-    const char *ahead = (const char *)panel->rows[0] + PANEL * job->weight.row_bytes;
+                                     const bool is_near) {
+    int64_t blocks = x.cols / QUANT_BLOCK, panel_bytes = PANEL * (int64_t)job->weight.row_bytes;
     __m512 sum = _mm512_setzero_ps();
     for (int64_t b = 0; b < blocks; b++) {
-        for (int64_t line = 0; line < PANEL * block_bytes; line += 64)
-            _mm_prefetch(ahead + b * PANEL * block_bytes + line, _MM_HINT_T0);
-        __m512i integer = type == DTYPE_Q8_0 ? bytes_times_block(panel, b, q + b * QUANT_BLOCK)
-                                             : nibbles_times_block(panel, b, q + b * QUANT_BLOCK);
+        ask_ahead(panel, panel_bytes, b, blocks, type == DTYPE_Q8_0 ? 34 : 18, is_near);
+        __m512i integer = type == DTYPE_Q8_0 ? bytes_times_block(panel, b, x.q + b * QUANT_BLOCK)
+                                             : nibbles_times_block(panel, b, x.q + b * QUANT_BLOCK);
         /* nibbles are shifted by 8 rather than 128, an exact sixteenth of the offset */
-        integer =
-            _mm512_add_epi32(integer, _mm512_set1_epi32(type == DTYPE_Q8_0 ? offsets[b] : offsets[b] / 16));
-        __m512 scale = _mm512_mul_ps(load_scales(type, panel, b), _mm512_set1_ps(d[b]));
+        integer = _mm512_add_epi32(integer,
+                                   _mm512_set1_epi32(type == DTYPE_Q8_0 ? x.offsets[b] : x.offsets[b] / 16));
+        __m512 scale = _mm512_mul_ps(load_scales(type, panel, b), _mm512_set1_ps(x.d[b]));
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(integer), scale, sum);
     }
-    store_panel(job, panel, token, sum);
+    store_panel(job, panel, 0, sum);
+}
+
+/* Rows row0 .. row1 times the first token. */
+static INLINE void rows_times_token(DType type, const MatMul *job, int64_t row0, int64_t row1, QuantRows x) {
+    int64_t panel_bytes = PANEL * (int64_t)job->weight.row_bytes;
+    bool is_near = panel_bytes <= NEAR_BYTES;
+    const char *first = (const char *)tensor_row(&job->weight, row0);
+    for (int64_t at = 0; at < panel_bytes && is_near && row0 + PANEL <= row1; at += 64)
+        _mm_prefetch(first + at, _MM_HINT_T0);
+    for (int64_t r = row0; r < row1; r += PANEL) {
+        Panel panel = panel_at(&job->weight, r, row1);
+        if (is_near)
+            panel_times_token(type, job, &panel, x, true);
+        else
+            panel_times_token(type, job, &panel, x, false);
+    }
 }
 
 /* Four columns of sixteen rows per register, columns in order; then the scales of the panel. */
@@ -242,10 +273,7 @@ static INLINE void matmul_blocks(DType type, const MatMul *job, int64_t row0, in
                                  int n, void *pack) {
     int64_t blocks = x.cols / QUANT_BLOCK;
     if (n == 1) {
-        for (int64_t r = row0; r < row1; r += PANEL) {
-            Panel panel = panel_at(&job->weight, r, row1);
-            panel_times_token(type, job, &panel, x, 0);
-        }
+        rows_times_token(type, job, row0, row1, x);
         return;
     }
     uint8_t *bytes[TILE_PANELS] = {pack, (uint8_t *)pack + blocks * PACKED_BLOCK};
