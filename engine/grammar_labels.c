@@ -19,7 +19,7 @@ typedef struct LabelLine {
     size_t *ends;     /* tokens.count + 1 byte offsets */
     Str text;         /* the bytes of all its tokens */
     bool may;         /* may be labelled */
-    size_t *anchors;  /* ANCHORED: per token, the token behind the request word that starts here; 0 = none */
+    size_t *anchors;  /* ANCHORED: per token, the token behind the request word it is part of; 0 = none */
 } LabelLine;
 
 struct LabelMask {
@@ -224,6 +224,13 @@ static bool is_blank(Str bytes) {
     return bytes.len > 0;
 }
 
+static bool can_be_in_name(Str bytes) {
+    for (size_t i = 0; i < bytes.len; i++)
+        if (is_space((uint8_t)bytes.ptr[i]) || bytes.ptr[i] == '`')
+            return false;
+    return bytes.len > 0;
+}
+
 static void fill_sets(LabelMask *mask, Str request) {
     const Vocabulary *v = mask->vocabulary;
     mask->base = ARENA_ARRAY(&mask->arena, uint64_t, v->words);
@@ -231,7 +238,8 @@ static void fill_sets(LabelMask *mask, Str request) {
     TokenList tokens = {0};
     tokenizer_encode(v->tokenizer, request, TOKENIZE_PLAIN, &tokens);
     for (size_t i = 0; i < tokens.count; i++)
-        if (bit_is_set(v->text, tokens.ids[i]))
+        if (bit_is_set(v->text, tokens.ids[i]) &&
+            (mask->mode != LABELS_ANCHORED || can_be_in_name(tokenizer_bytes(v->tokenizer, tokens.ids[i]))))
             bit_set(mask->asked, tokens.ids[i]);
     tokens_free(&tokens);
     if (mask->mode == LABELS_FREE) {
@@ -241,7 +249,9 @@ static void fill_sets(LabelMask *mask, Str request) {
     for (size_t i = 0; i < v->count; i++)
         if (bit_is_set(v->text, (int32_t)i) && is_blank(tokenizer_bytes(v->tokenizer, (int32_t)i)))
             bit_set(mask->base, (int32_t)i);
-    if (mask->mode >= LABELS_STRICT) {
+    if (mask->mode == LABELS_ANCHORED)
+        return; /* a word gives way to another word: no signs */
+    if (mask->mode == LABELS_STRICT) {
         for (size_t i = 0; i < sizeof STRICT_SIGNS / sizeof *STRICT_SIGNS; i++)
             set_text(mask->asked, v->tokenizer, STRICT_SIGNS[i]);
         return;
@@ -272,7 +282,7 @@ static void read_line(LabelMask *mask, Str text, LabelLine *line) {
     tokens_free(&all);
 }
 
-/* Marks where whole words of the request begin, when both of their ends fall between tokens. */
+/* Marks the tokens of whole words of the request, when both ends of the word fall between tokens. */
 static void mark_anchors(LabelMask *mask, Str request, LabelLine *line) {
     line->anchors = ARENA_ARRAY(&mask->arena, size_t, line->tokens.count + 1);
     Str word, asked;
@@ -285,8 +295,8 @@ static void mark_anchors(LabelMask *mask, Str request, LabelLine *line) {
         if (line->ends[first] != begin || last >= line->tokens.count || line->ends[last] != begin + word.len)
             continue;
         for (size_t in_request = 0; next_word(request, &in_request, &asked);)
-            if (str_eq(word, asked) && !is_stop_word(asked))
-                line->anchors[first] = last;
+            for (size_t t = first; str_eq(word, asked) && !is_stop_word(asked) && t < last; t++)
+                line->anchors[t] = last;
     }
 }
 
