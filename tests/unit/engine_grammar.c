@@ -337,8 +337,70 @@ static void test_random_labels(void) {
     Vocabulary *v = open_fake(&arena, &tokenizer);
     size_t labels = 0;
     for (int i = 0; i < 600; i++)
-        write_labels(v, (LabelMode)(i % 3), 1 + i % 8, &labels);
+        write_labels(v, (LabelMode)(i % 4), 1 + i % 8, &labels);
     CHECK(labels > 600);
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
+/* The pieces of the old line between the words that may give way, in order, with anything between them. */
+static bool keeps_pieces(Str line, const Str *pieces, size_t count) {
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t hit = i == 0 ? (str_starts(line, pieces[0]) ? 0 : STR_NONE) : str_find(line, pieces[i], at);
+        if (hit == STR_NONE)
+            return false;
+        at = hit + pieces[i].len;
+    }
+    return str_ends(line, pieces[count - 1]);
+}
+
+/* Anchored: whatever is chosen, only the words of the request change. */
+static void test_anchored_lines(void) {
+    static const Str FIRST[] = {STR_INIT("  "), STR_INIT("(x, abc2) + "), STR_INIT(";")},
+                     SECOND[] = {STR_INIT("}")};
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    GrammarSpec spec = {.form = FORM_LABELS,
+                        .excerpt = S("  abc(x, abc2) + abc;\n}"),
+                        .request = S("rename `abc` to `bcd`"),
+                        .label_mode = LABELS_ANCHORED,
+                        .first_label = 1};
+    uint64_t *bits = calloc(v->words, sizeof *bits);
+    size_t changed = 0, lines = 0;
+    for (int round = 0; round < 400; round++) {
+        Err err = {0};
+        Mask *mask = mask_open(v, &spec, &err);
+        CHECK_OK(mask != NULL, err);
+        Buf line = {0};
+        int label = 0;
+        for (int step = 0; step < 400; step++) {
+            CHECK(mask_next(mask, bits));
+            int32_t token = choose(v, bits, (unsigned)(test_random() % 4));
+            Str bytes = tokenizer_bytes(v->tokenizer, token);
+            if (bit_is_set(v->ends, token))
+                break;
+            if (tokenizer_is_control(v->tokenizer, token))
+                label = atoi(bytes.ptr + 2);
+            else
+                buf_str(&line, bytes);
+            if (str_ends(buf_text(&line), S("\n"))) {
+                Str text = str_slice(buf_text(&line), 0, line.len - 1);
+                CHECK_MSG(label == 1 ? keeps_pieces(text, FIRST, 3) : keeps_pieces(text, SECOND, 1), "<%.*s>",
+                          STR_ARG(text));
+                changed += !str_eq(text, S("  abc(x, abc2) + abc;"));
+                lines++;
+                buf_clear(&line);
+            }
+            mask_accept(mask, token);
+        }
+        buf_free(&line);
+        mask_close(mask);
+    }
+    CHECK(lines > 100 && changed > 50);
+    free(bits);
     vocabulary_close(v);
     tokenizer_close(tokenizer);
     arena_free(&arena);
@@ -508,6 +570,7 @@ static const TestCase CASES[] = {
     {"one_reply", test_one_reply},
     {"the_way_out", test_the_way_out},
     {"random_labels", test_random_labels},
+    {"anchored_lines", test_anchored_lines},
     {"forms_that_cannot_be_served", test_forms_that_cannot_be_served},
     {"random_replies", test_random_replies},
     {"mask_is_the_bytewise_truth", test_mask_is_the_bytewise_truth},
