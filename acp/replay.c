@@ -203,14 +203,18 @@ static bool listen(Player *player, int timeout_ms) {
 
 typedef struct Progress {
     size_t answers, requests, notices, text_bytes;
+    bool has_open_prompt;
 } Progress;
 
 static Progress progress_of(const ReplayLog *log, size_t end) {
     Progress progress = {0};
     for (size_t i = 0; i < end; i++) {
         const LogMessage *item = &log->items[i];
-        if (item->to_agent)
+        if (item->to_agent) {
+            bool is_open = item->kind == LOG_REQUEST && (item->partner == STR_NONE || item->partner >= end);
+            progress.has_open_prompt = progress.has_open_prompt || is_open;
             continue;
+        }
         const Json *update = json_find(item->body, "update");
         Str text = json_str(json_find(update, "content"), "text");
         bool is_chunk = str_ends(json_str(update, "sessionUpdate"), S("_chunk"));
@@ -224,8 +228,9 @@ static Progress progress_of(const ReplayLog *log, size_t end) {
 
 static bool has_reached(const Player *player, size_t end) {
     Progress then = progress_of(&player->log, end), now = progress_of(&player->live, player->live.count);
+    bool has_said_all = now.notices >= then.notices && now.text_bytes >= then.text_bytes;
     return now.answers >= then.answers && now.requests >= then.requests &&
-           (now.answers > then.answers || (now.notices >= then.notices && now.text_bytes >= then.text_bytes));
+           (has_said_all || !then.has_open_prompt || now.answers > then.answers);
 }
 
 /* A live request whose recorded answer comes later in the log; STR_NONE when the agent waits for nothing of
@@ -335,9 +340,10 @@ static bool perform(Player *player, const Settings *settings, ReviewMode review,
     return record_close(record, err) && ok;
 }
 
-/* What the log says of the agent's start, where the command line does not. An agent that had no model configured said so;
- * then none is configured now. */
-static void read_start(const ReplayLog *log, bool had_model, Settings *settings, ReviewMode *review, Arena *arena) {
+/* What the log says of the agent's start, where the command line does not. An agent that had no model
+ * configured said so; then none is configured now. */
+static void read_start(const ReplayLog *log, bool had_model, Settings *settings, ReviewMode *review,
+                       Arena *arena) {
     for (size_t i = 0; i < log->count; i++) {
         const LogMessage *item = &log->items[i];
         if (item->kind != LOG_ANSWER || !str_eq(item->method, S("session/new")))
@@ -345,8 +351,8 @@ static void read_start(const ReplayLog *log, bool had_model, Settings *settings,
         v1_mode_of(json_str(json_find(item->body, "modes"), "currentModeId"), review);
         JSON_EACH(option, json_find(item->body, "configOptions")) {
             Str model = json_str(option, "currentValue");
-            if (str_eq(json_str(option, "id"), S("model")) && had_model && !settings_has(settings, OPT_MODEL) &&
-                model.len)
+            if (str_eq(json_str(option, "id"), S("model")) && had_model &&
+                !settings_has(settings, OPT_MODEL) && model.len)
                 settings->values[OPT_MODEL] = str_cstr(arena, model);
         }
         return;

@@ -186,7 +186,7 @@ static void forgive_cancelled_text(LineList *a, LineList *b, size_t session) {
         if (!x || !y || x->kind != y->kind)
             continue;
         size_t shorter = x->text.len < y->text.len ? x->text.len : y->text.len;
-        if (memcmp(x->text.ptr, y->text.ptr, shorter) == 0)
+        if (shorter == 0 || memcmp(x->text.ptr, y->text.ptr, shorter) == 0)
             x->text.len = y->text.len = shorter;
     }
 }

@@ -306,6 +306,7 @@ Json *v1_config_options(const V1Choices *choices) {
         has_configured = has_configured || str_eq(card->name, choices->configured);
     }
     if (!has_configured)
-        push_choice(options, choices->configured, choices->configured, S("The model this agent was started with"));
+        push_choice(options, choices->configured, choices->configured,
+                    S("The model this agent was started with"));
     return list;
 }

@@ -122,7 +122,8 @@ static int report(AskResult *result) {
         if (!print_json(result))
             return STATUS_FAILED;
     } else {
-        fwrite(result->diff.ptr, 1, result->diff.len, stdout);
+        if (result->diff.len)
+            fwrite(result->diff.ptr, 1, result->diff.len, stdout);
         if (fflush(stdout) != 0)
             return STATUS_FAILED;
         if (!result->is_verbose && !result->diff.len && result->text.len)

@@ -85,7 +85,7 @@ static bool print_file(Str name, Str a, Str b, Err *err) {
         Buf out = {0};
         if (ok && !(is_equal && file.old_mode == file.new_mode))
             diff_print(&file, 3, &out);
-        if (fwrite(out.ptr, 1, out.len, stdout) != out.len)
+        if (out.len && fwrite(out.ptr, 1, out.len, stdout) != out.len)
             ok = err_set(err, ERR_IO, "cannot write the diff");
         buf_free(&out);
     }

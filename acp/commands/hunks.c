@@ -28,7 +28,8 @@ static void print_hunk(FILE *out, const ToolDiff *diff, const Hunks *hunks, size
     one.hunks.count = 1;
     Buf text = {0};
     diff_print(&one, 3, &text);
-    fwrite(text.ptr, 1, text.len, out);
+    if (text.len)
+        fwrite(text.ptr, 1, text.len, out);
     buf_free(&text);
 }
 

@@ -1,4 +1,5 @@
-/* The program itself: its exits, its commands, recorded conversations, and a scripted model behind all of it. */
+/* The program itself: its exits, its commands, recorded conversations, and a scripted model behind all of it.
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -44,9 +45,15 @@ static const char SCRIPT_EDIT[] = "--- reply\n"
                                   "=======\n"
                                   "    return 1;\n"
                                   ">>>>>>> REPLACE\n";
-static const char SCRIPT_SLOW[] = "delay: 20\npiece: 4\n--- reply\n"
-                                  "A long answer that nobody has to wait for, because it can be stopped at any time, and a "
-                                  "good client does stop it long before its end has come, which is far away from here.\n";
+/* Whole lines are shown as they come; this goes on for some seconds. */
+static const char SCRIPT_SLOW[] =
+    "delay: 20\npiece: 4\n--- reply\n"
+    "One line.\nAnother line.\nThis can be stopped at any time.\n"
+    "A good client stops it long before its end has come, for that is far away from here,\n"
+    "behind many more words, none of which anyone has to wait for, as has been said.\n"
+    "And yet they come, one after the other, slowly, until they are stopped or over.\n"
+    "It is astonishing how long four lines take when nobody is in a hurry to be done.\n"
+    "This one is the last of them, and with its end the answer ends as well. Really.\n";
 
 static void place_open(Place *place) {
     *place = (Place){.tmp = str_of(test_tmp())};
@@ -62,8 +69,8 @@ static void place_close(Place *place) {
     arena_free(&place->arena);
 }
 
-/* Runs the program with the arguments (a list ended by NULL), stdin from a file of the place (NULL: empty), in the work
- * folder; stdout is left in "out", stderr in "err". */
+/* Runs the program with the arguments (a list ended by NULL), stdin from a file of the place (NULL: empty),
+ * in the work folder; stdout is left in "out", stderr in "err". */
 static int run(Place *place, const char *stdin_name, const char *const *arguments) {
     const char *argv[32] = {PROGRAM};
     for (size_t n = 0; n < 30 && arguments[n]; n++)
@@ -96,7 +103,8 @@ static const char *script_model(Place *place, const char *name) {
 }
 
 static void spawn_agent(TestClient *client, Place *place, const char *script, const char *record) {
-    const char *argv[] = {PROGRAM, "--model", script_model(place, script), record ? "--record" : NULL, record, NULL};
+    const char *argv[] = {PROGRAM, "--model", script_model(place, script), record ? "--record" : NULL,
+                          record,  NULL};
     client_spawn(client, argv, path_in(place, "err").ptr);
 }
 
@@ -121,7 +129,9 @@ static void test_answers_at_once(void) {
     /* A model that is not there does not matter before the first session. */
     const char *argv[] = {PROGRAM, "--model", "/no/such/model.gguf", NULL};
     client_spawn(&client, argv, path_in(&place, "err").ptr);
-    client_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":1}}");
+    client_send(
+        &client,
+        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":1}}");
     Json *answer = client_answer(&client, "0");
     CHECK(json_find(answer, "result"));
     json_free(answer);
@@ -130,11 +140,13 @@ static void test_answers_at_once(void) {
 }
 
 static void prompt(TestClient *client, const char *session, const char *text) {
-    client_send(client, str_printf(&client->arena,
-                                   "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"session/prompt\",\"params\":{\"sessionId\":"
-                                   "\"%s\",\"prompt\":[{\"type\":\"text\",\"text\":\"%s\"}]}}",
-                                   session, text)
-                            .ptr);
+    client_send(
+        client,
+        str_printf(&client->arena,
+                   "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"session/prompt\",\"params\":{\"sessionId\":"
+                   "\"%s\",\"prompt\":[{\"type\":\"text\",\"text\":\"%s\"}]}}",
+                   session, text)
+            .ptr);
 }
 
 /* Reads until the model's first words have come. */
@@ -163,10 +175,12 @@ static void test_cancel_while_answering(void) {
     const char *session = client_start_session(&client, "{}", place.work.ptr);
     prompt(&client, session, "change a.c");
     wait_for_text(&client);
-    client_send(&client, str_printf(&client.arena,
-                                    "{\"jsonrpc\":\"2.0\",\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"%s\"}}",
-                                    session)
-                             .ptr);
+    client_send(
+        &client,
+        str_printf(&client.arena,
+                   "{\"jsonrpc\":\"2.0\",\"method\":\"session/cancel\",\"params\":{\"sessionId\":\"%s\"}}",
+                   session)
+            .ptr);
     check_stop(&client, "cancelled");
     CHECK_INT(client_end(&client), 0);
     place_close(&place);
@@ -227,7 +241,9 @@ static void record_session(Place *place, const char *capabilities) {
                              : str_eq(method, S("fs/write_text_file")) ? "null"
                                                                        : NULL;
         if (result)
-            client_send(&client, str_printf(&client.arena, "{\"jsonrpc\":\"2.0\",\"id\":%lld,\"result\":%s}", id, result).ptr);
+            client_send(
+                &client,
+                str_printf(&client.arena, "{\"jsonrpc\":\"2.0\",\"id\":%lld,\"result\":%s}", id, result).ptr);
         is_done = !method.len && id == 7;
     }
     CHECK(is_done);
@@ -271,7 +287,8 @@ static void test_replay_differs(void) {
     record_session(&place, "{}");
     static const char UNCHANGED[] = "int main(void) {\n    return 0;\n}\n";
     /* Another answer of the user. */
-    replace(&place, "log.jsonl", "other.jsonl", "\"optionId\":\"allow_once\"}}", "\"optionId\":\"reject_once\"}}");
+    replace(&place, "log.jsonl", "other.jsonl", "\"optionId\":\"allow_once\"}}",
+            "\"optionId\":\"reject_once\"}}");
     write_text(&place, "work/a.c", UNCHANGED);
     CHECK_INT(RUN(&place, NULL, "--replay", path_in(&place, "other.jsonl").ptr), 1);
     CHECK(str_contains(read_text(&place, "out"), S("session 1, message")));
@@ -314,7 +331,8 @@ static void test_ask(void) {
     const char *model = script_model(&place, "edit.txt"), *request = "In a.c change return 0 to return 1";
     CHECK_INT(RUN(&place, NULL, "ask", "--model", model, request), 0);
     CHECK(str_starts(read_text(&place, "out"), S("diff --git a/a.c b/a.c\n")));
-    CHECK(str_contains(read_text(&place, "work/a.c"), S("return 0;"))); /* stdout is no terminal: nothing is written */
+    CHECK(str_contains(read_text(&place, "work/a.c"),
+                       S("return 0;"))); /* stdout is no terminal: nothing is written */
     CHECK_INT(RUN(&place, NULL, "ask", "--model", model, "--apply", "--json", request), 0);
     Json *json = out_json(&place);
     CHECK(json_bool(json, "applied", false));

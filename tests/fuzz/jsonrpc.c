@@ -1,0 +1,99 @@
+/* Lines from a client -> the agent with a planner that has no model. Whatever comes in: the agent lives to
+ * the end of its input, writes nothing but JSON-RPC, and answers every request with an id of its own exactly
+ * once. */
+#define _GNU_SOURCE
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "acp/connection.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Sessions get names that an input can know. */
+ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
+    (void)flags;
+    memset(buffer, 0, size);
+    return (ssize_t)size;
+}
+
+static Planner *planner;
+
+static Planner *the_planner(void *ctx, Err *err) {
+    (void)ctx;
+    PlannerConfig config = {0};
+    if (!planner)
+        planner = planner_open(&config, NULL, err);
+    return planner;
+}
+
+static void require(bool condition, const char *what) {
+    if (condition)
+        return;
+    fprintf(stderr, "broken: %s\n", what);
+    abort();
+}
+
+static Str read_all(int fd, Arena *arena) {
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *bytes = arena_alloc(arena, (size_t)size + 1);
+    require(pread(fd, bytes, (size_t)size, 0) == size, "the output can be read back");
+    return (Str){bytes, (size_t)size};
+}
+
+/* How often a line of text is a request (or, the agent's side, an answer) with this string id. */
+static size_t count_id(Str text, Str id, bool answers) {
+    size_t count = 0;
+    Str line;
+    while (str_next_line(&text, &line)) {
+        Json *message = json_parse(line, NULL);
+        const Json *own = json_find(message, "id");
+        bool is_request =
+            str_eq(json_str(message, "jsonrpc"), S("2.0")) && cJSON_IsString(json_find(message, "method"));
+        if (cJSON_IsString(own) && str_eq(json_str_value(own), id) && is_request != answers)
+            count += !answers || json_find(message, "result") || json_find(message, "error");
+        json_free(message);
+    }
+    return count;
+}
+
+static void check_output(Str in, Str out) {
+    Str rest = out, line;
+    while (str_next_line(&rest, &line)) {
+        Json *message = json_parse(line, NULL);
+        require(message != NULL, "every line the agent writes is JSON");
+        require(str_eq(json_str(message, "jsonrpc"), S("2.0")), "every line says jsonrpc 2.0");
+        json_free(message);
+    }
+    rest = in;
+    for (int lines = 0; lines < 50 && str_next_line(&rest, &line); lines++) {
+        Json *message = json_parse(line, NULL);
+        const Json *id = json_find(message, "id");
+        if (cJSON_IsString(id) && count_id(in, json_str_value(id), false) > 0)
+            require(count_id(in, json_str_value(id), false) == count_id(out, json_str_value(id), true),
+                    "one answer for each request");
+        json_free(message);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+    require(in >= 0 && out >= 0, "memory files can be made");
+    require(write(in, data, size) == (ssize_t)size && lseek(in, 0, SEEK_SET) == 0,
+            "the input can be written");
+    ConnectionConfig config = {.in_fd = in, .out_fd = out, .host = {.planner = the_planner}};
+    Connection *connection = connection_open(&config, NULL);
+    require(connection != NULL, "a connection can be opened");
+    connection_run(connection);
+    connection_close(connection);
+    Arena arena = {0};
+    check_output((Str){(const char *)data, size}, read_all(out, &arena));
+    arena_free(&arena);
+    close(in);
+    close(out);
+    return 0;
+}
