@@ -173,10 +173,12 @@ static INLINE void rows_times_token(DType type, const MatMul *job, int64_t row0,
 }
 
 /* Four columns of sixteen rows per register, columns in order; then the scales of the panel. */
-static INLINE void pack_panel(DType type, const Panel *panel, int64_t blocks, uint8_t *bytes, float *scales) {
+static INLINE void pack_panel(DType type, const Panel *panel, int64_t panel_bytes, int64_t blocks,
+                              uint8_t *bytes, float *scales) {
     const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     for (int64_t b = 0; b < blocks; b++, bytes += PACKED_BLOCK, scales += PANEL) {
+        ask_ahead(panel, panel_bytes, b, blocks, type == DTYPE_Q8_0 ? 34 : 18, false);
         __m512i quad[2][4]; /* [rows 0-3 and 8-11, rows 4-7 and 12-15][columns 4i and 4i + 16] */
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
@@ -276,16 +278,17 @@ static INLINE void matmul_blocks(DType type, const MatMul *job, int64_t row0, in
         rows_times_token(type, job, row0, row1, x);
         return;
     }
+    int64_t panel_bytes = PANEL * (int64_t)job->weight.row_bytes;
     uint8_t *bytes[TILE_PANELS] = {pack, (uint8_t *)pack + blocks * PACKED_BLOCK};
     float *first_scales = (float *)(void *)(bytes[1] + blocks * PACKED_BLOCK);
     float *scales[TILE_PANELS] = {first_scales, first_scales + blocks * PANEL};
     for (int64_t r = row0; r < row1; r += TILE_PANELS * PANEL) {
         Panel panels[TILE_PANELS] = {panel_at(&job->weight, r, row1)};
-        pack_panel(type, &panels[0], blocks, bytes[0], scales[0]);
+        pack_panel(type, &panels[0], panel_bytes, blocks, bytes[0], scales[0]);
         PackedPanels packed = {{bytes[0], bytes[0]}, {scales[0], scales[0]}, {&panels[0], &panels[0]}};
         if (r + PANEL < row1) {
             panels[1] = panel_at(&job->weight, r + PANEL, row1);
-            pack_panel(type, &panels[1], blocks, bytes[1], scales[1]);
+            pack_panel(type, &panels[1], panel_bytes, blocks, bytes[1], scales[1]);
             packed.bytes[1] = bytes[1];
             packed.scales[1] = scales[1];
         } else { /* the second half computes the same rows again and stores nothing */
