@@ -1,7 +1,7 @@
 /* Tensor: element types, their block layouts, and a view of a matrix in a backend's memory.
  *
- * Type ids and block layouts are those of GGUF (llama.cpp's ggml). Matrices are row-major: cols is the contiguous
- * length (GGUF dims[0], the input width), rows the number of rows (dims[1], the outputs).
+ * Type ids and block layouts are those of GGUF (llama.cpp's ggml). Matrices are row-major: cols is the
+ * contiguous length (GGUF dims[0], the input width), rows the number of rows (dims[1], the outputs).
  */
 #ifndef MUX_KERNELS_TENSOR_H
 #define MUX_KERNELS_TENSOR_H
@@ -19,20 +19,21 @@ typedef enum DType {
 } DType;
 
 typedef struct DTypeInfo {
-    const char *name;   /* "F32", "Q8_0", ... */
-    int block_values;   /* values in one block; cols must be a multiple */
+    const char *name; /* "F32", "Q8_0", ... */
+    int block_values; /* values in one block; cols must be a multiple */
     int block_bytes;
 } DTypeInfo;
 
 /* NULL for an id this build has no kernels for. */
 const DTypeInfo *dtype_info(uint32_t ggml_type_id);
-/* Name for any known GGUF id, also those without kernels ("Q4_K"); "type 77" style text is the caller's. NULL if unknown. */
+/* Name for any known GGUF id, also those without kernels ("Q4_K"); "type 77" style text is the caller's. NULL
+ * if unknown. */
 const char *dtype_name(uint32_t ggml_type_id);
 /* Bytes of one row; 0 when cols is no multiple of the block or the product overflows. */
 size_t dtype_row_bytes(DType type, int64_t cols);
 
 typedef struct Tensor {
-    void *data;     /* address in the backend's memory: first byte of row 0 */
+    void *data; /* address in the backend's memory: first byte of row 0 */
     DType type;
     int64_t rows, cols;
     size_t row_bytes; /* distance between rows; >= dtype_row_bytes */
