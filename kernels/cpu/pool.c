@@ -111,9 +111,10 @@ static void *work(void *argument) {
     Pool *pool = worker->pool;
     for (unsigned seen = 0;;) {
         wait_for_work(pool, seen);
-        if (atomic_load(&pool->stop))
+        bool is_in = join_round(pool, &seen);
+        if (atomic_load(&pool->stop)) /* asked after the round is known: no other follows the one that ends */
             return NULL;
-        if (!join_round(pool, &seen))
+        if (!is_in)
             continue;
         take_items(pool, worker->index);
         unsigned long long gate = atomic_fetch_sub(&pool->gate, 1) - 1;

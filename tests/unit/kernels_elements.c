@@ -146,6 +146,15 @@ static void test_pool(void) {
         }
         pool_close(pool);
     }
+    for (int i = 0; i < 500; i++) { /* closed while workers are still on their way to a round */
+        Tally tally = {0};
+        Pool *pool = pool_open(3);
+        CHECK(pool != NULL);
+        for (int round = 0; round < i % 4; round++)
+            pool_run(pool, count_item, &tally, 2);
+        pool_close(pool);
+        CHECK_INT(tally.seen[0] + tally.seen[1], 2 * (i % 4));
+    }
     pool_close(NULL);
 }
 
