@@ -326,7 +326,60 @@ static void test_bad_places(void) {
     house_close(&h);
 }
 
+/* CRLF files keep their line ends, edited lines included; the model sees and writes LF. */
+static void test_crlf(void) {
+    House h;
+    house_open(&h, "--- reply\n" BLOCK("dos.c", "int b;\n", "int b2;\nint b3;\n"), REVIEW_AUTO);
+    put_file(&h, "dos.c", "int a;\r\nint b;\r\nint c;\r\n");
+    house_turn(&h, "change b in dos.c");
+    CHECK(h.watch.done.was_applied);
+    check_file(&h, "dos.c", "int a;\r\nint b2;\r\nint b3;\r\nint c;\r\n");
+    house_close(&h);
+}
+
+static void test_context(void) {
+    House h;
+    house_open(&h, "--- reply\nno\n", REVIEW_PLAN);
+    put_file(&h, "zoo.py", "def feed_lions(n):\n    return n\n");
+    put_file(&h, "day.py", "from zoo import feed_lions\n\nfeed_lions(2)\nfeed_lions(3)\n");
+    Err err = {0};
+    RankedFile *files;
+    size_t count;
+    CHECK_OK(planner_context(h.planner, h.folder, S("Why does feed_lions return n?"), 2, &h.watch.arena,
+                             &files, &count, &err),
+             err);
+    CHECK_INT(count, 2);
+    CHECK_STR(files[0].path, S("day.py"));
+    CHECK_STR(files[1].path, S("zoo.py"));
+    CHECK_OK(planner_context(h.planner, h.folder, S("look at a.py"), 9, &h.watch.arena, &files, &count, &err),
+             err);
+    CHECK_STR(files[0].path, S("a.py"));
+    CHECK_OK(planner_context(h.planner, h.folder, S("xyzzy plugh"), 9, &h.watch.arena, &files, &count, &err),
+             err);
+    CHECK_INT(count, 0);
+    CHECK(!planner_context(h.planner, S("/nonexistent"), S("x"), 9, &h.watch.arena, &files, &count, &err));
+    house_close(&h);
+}
+
+/* What was said before stays in the conversation; a second turn starts from the files as they are now. */
+static void test_two_turns(void) {
+    House h;
+    house_open(&h,
+               "--- reply\n" BLOCK("a.py", "    return 2\n", "    return 22\n") "--- reply\n" BLOCK(
+                   "a.py", "    return 22\n", "    return 222\n"),
+               REVIEW_AUTO);
+    house_turn(&h, "change two in a.py");
+    CHECK(h.watch.done.was_applied);
+    house_turn(&h, "and again in a.py");
+    CHECK(h.watch.done.was_applied);
+    check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 222\n");
+    house_close(&h);
+}
+
 static const TestCase CASES[] = {
+    {"crlf", test_crlf},
+    {"context", test_context},
+    {"two_turns", test_two_turns},
     {"applies_two_files", test_applies_two_files},
     {"retries_once", test_retries_once},
     {"all_or_nothing", test_all_or_nothing},
