@@ -93,6 +93,17 @@ void refuse_with(Peer *peer, RpcId id, const Err *err) {
 
 /* ---- the loop ---- */
 
+/* Takes the session, which is in no list any more; answers session/close where that was asked. */
+static void end_session(Connection *connection, AcpSession *session) {
+    Buf close_request = session->close_request;
+    session->close_request = (Buf){0};
+    bool was_asked = session->is_closing;
+    acp_session_free(session);
+    if (was_asked)
+        peer_reply(connection->peer, (RpcId){buf_text(&close_request)}, json_object());
+    buf_free(&close_request);
+}
+
 /* Sends text that waits, ends sessions whose close was asked for. Returns how long the pump may sleep. */
 static int look_after_sessions(Connection *connection) {
     int timeout = -1;
@@ -102,9 +113,7 @@ static int look_after_sessions(Connection *connection) {
         bool is_busy = updates_has_prompt(&session->updates);
         if (session->is_closing && !is_busy) {
             *place = session->next;
-            RpcId id = {buf_text(&session->close_request)};
-            peer_reply(connection->peer, id, json_object());
-            acp_session_free(session);
+            end_session(connection, session);
             continue;
         }
         if (is_busy)
@@ -123,7 +132,7 @@ void connection_run(Connection *connection) {
     while (connection->sessions) {
         AcpSession *session = connection->sessions;
         connection->sessions = session->next;
-        acp_session_free(session);
+        end_session(connection, session);
     }
     peer_flush(connection->peer, FLUSH_AT_END_MS);
 }
