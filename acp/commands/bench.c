@@ -38,6 +38,7 @@ static void fill_prompt(TokenList *list, size_t n, size_t vocabulary, size_t rep
 static bool run_once(Chat *chat, BenchResult *result, TokenList *list, size_t rep, Err *err) {
     size_t vocabulary = tokenizer_count(chat_tokenizer(chat));
     fill_prompt(list, result->prompt_n, vocabulary, rep);
+    chat_rewind(chat, 0); /* the warm-up read the same prompt */
     Sampling sampling = {.max_tokens = result->gen_n, .ignore_end = true};
     Usage usage = {0};
     double begun = os_monotonic_ms();
