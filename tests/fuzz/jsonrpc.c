@@ -45,17 +45,26 @@ static Str read_all(int fd, Arena *arena) {
     return (Str){bytes, (size_t)size};
 }
 
-/* How often a line of text is a request (or, the agent's side, an answer) with this string id. */
-static size_t count_id(Str text, Str id, bool answers) {
+/* Does a message from the client with an id want an answer that carries it? All but answers do, also broken
+ * requests. */
+static bool wants_answer(const Json *message) {
+    bool is_answer =
+        !json_find(message, "method") && (json_find(message, "result") || json_find(message, "error"));
+    return str_eq(json_str(message, "jsonrpc"), S("2.0")) && !is_answer;
+}
+
+static bool is_answer_of_agent(const Json *message) {
+    return !json_find(message, "method");
+}
+
+/* How many lines of the text have this string id and are of this kind. */
+static size_t count_id(Str text, Str id, bool (*is_kind)(const Json *message)) {
     size_t count = 0;
     Str line;
     while (str_next_line(&text, &line)) {
         Json *message = json_parse(line, NULL);
         const Json *own = json_find(message, "id");
-        bool is_request =
-            str_eq(json_str(message, "jsonrpc"), S("2.0")) && cJSON_IsString(json_find(message, "method"));
-        if (cJSON_IsString(own) && str_eq(json_str_value(own), id) && is_request != answers)
-            count += !answers || json_find(message, "result") || json_find(message, "error");
+        count += cJSON_IsString(own) && str_eq(json_str_value(own), id) && is_kind(message);
         json_free(message);
     }
     return count;
@@ -73,8 +82,9 @@ static void check_output(Str in, Str out) {
     for (int lines = 0; lines < 50 && str_next_line(&rest, &line); lines++) {
         Json *message = json_parse(line, NULL);
         const Json *id = json_find(message, "id");
-        if (cJSON_IsString(id) && count_id(in, json_str_value(id), false) > 0)
-            require(count_id(in, json_str_value(id), false) == count_id(out, json_str_value(id), true),
+        if (cJSON_IsString(id))
+            require(count_id(in, json_str_value(id), wants_answer) ==
+                        count_id(out, json_str_value(id), is_answer_of_agent),
                     "one answer for each request");
         json_free(message);
     }
