@@ -50,6 +50,9 @@ typedef struct GrammarSpec {
     size_t max_replace_bytes; /* per block, 0 = 64 KiB: then only the closing marker is allowed */
     size_t max_search_bytes;  /* per block, 0 = 16 KiB: then it closes at the next line end; longer lines are
                                  not offered */
+    size_t max_tokens; /* of the whole reply, 0 = no limit. Near it blocks are brought to an end and no new
+                          one begins, so that a reply is not cut inside a block. The engine fills in what the
+                          context holds */
     /* FORM_LABELS */
     Str excerpt; /* lines joined by \n, without a final \n */
     Str request; /* the instruction, for the words that choose lines and the tokens let in */

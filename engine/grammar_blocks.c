@@ -10,7 +10,8 @@
 
 enum {
     CACHE_ENTRIES = 64,
-    FORCED_MOST = 96, /* bytes looked ahead for text that leaves no choice */
+    FORCED_MOST = 96,  /* bytes looked ahead for text that leaves no choice */
+    ENDING_MOST = 512, /* tokens kept to bring a reply to its end */
 };
 
 /* All that decides which tokens may come, apart from the tokens in Vocabulary.crossers. */
@@ -34,6 +35,8 @@ struct BlockMask {
     bool has_tails;      /* a code point may be cut between tokens */
     uint32_t generation; /* blocks entered so far: older cache entries about files are stale */
     size_t escaped;
+    size_t tokens,
+        most_tokens;    /* accepted so far; after how many the reply is brought to its end, 0 = never */
     Buf line, new_path; /* the line being written; the path of the file being made */
     Str *created;       /* paths of the files made */
     size_t created_count, created_capacity;
@@ -238,6 +241,10 @@ void block_mask_accept(BlockMask *mask, int32_t token) {
         mask->generation++;
         mask->escaped += escaped;
     }
+    if (++mask->tokens == mask->most_tokens) {
+        reply_wind_up(&mask->rules, &mask->state);
+        mask->generation++;
+    }
 }
 
 /* ---- text that leaves no choice ---- */
@@ -330,6 +337,8 @@ BlockMask *block_mask_open(const Vocabulary *v, const GrammarSpec *spec, Err *er
         return NULL;
     }
     mask->state = reply_start(&mask->rules);
+    size_t ending = spec->max_tokens / 4 < ENDING_MOST ? spec->max_tokens / 4 : ENDING_MOST;
+    mask->most_tokens = spec->max_tokens - ending;
     return mask;
 }
 

@@ -112,5 +112,8 @@ uint8_t reply_component(const ReplyState *state);
 /* After a token: enters a completed block (new_path for FILE_NEW) and the length limits. True when a block
  * was entered. */
 bool reply_settle(ReplyRules *rules, ReplyState *state, Str new_path);
+/* From here on no block begins, and the one being written ends as soon as it may. A reply that must hold a
+ * block may still write its first. */
+void reply_wind_up(ReplyRules *rules, const ReplyState *state);
 
 #endif

@@ -367,6 +367,8 @@ static bool may_follow_limit(const ReplyState *s, uint8_t b) {
         return b == '>';
     if (s->run == RUN)
         return b == '=';
+    if (s->run > 0 && s->run_byte == '>' && !s->indented && s->may_close)
+        return b == '>'; /* else a model may begin the marker on line after line and never end it */
     return b == '\n' || (s->run > 0 && s->run_byte == '>' && b == '>');
 }
 
@@ -496,6 +498,17 @@ bool reply_settle(ReplyRules *rules, ReplyState *s, Str new_path) {
     find_offered(rules);
     s->is_done = false;
     return true;
+}
+
+void reply_wind_up(ReplyRules *rules, const ReplyState *s) {
+    bool is_outside = s->part == PART_PROSE || (s->part == PART_PATH && s->length == 0) ||
+                      (s->part == PART_CLOSE && s->at >= CLOSE_LENGTH - 1);
+    rules->max_blocks = s->blocks + !is_outside;
+    if (rules->edits_only && rules->max_blocks == 0)
+        rules->max_blocks = 1;
+    rules->max_replace = 1;
+    for (uint32_t i = 0; i < rules->file_count; i++)
+        rules->files[i].most = 1;
 }
 
 static int path_compare(const void *left, const void *right) {

@@ -3,11 +3,12 @@
  * located and checked; a reply that cannot be used is asked for once more with the exact reason. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "planner/line_check.h"
 #include "planner/planner_internal.h"
 #include "planner/reply_stream.h"
 
-enum { MOST_FILES = 12, LISTING_LINES = 60, MOST_TRIES = 2 };
+enum { MOST_FILES = 12, LISTING_LINES = 60, MOST_TRIES = 2, MOST_CUT_REPLY = 400 };
 
 typedef struct Shown {
     PromptFile *files;
@@ -151,8 +152,8 @@ static bool choose_files(Turn *turn, Shown *shown, Err *err) {
 
 typedef struct Reply {
     EditList edits;
-    Str text; /* as generated, for the history */
-    bool is_malformed;
+    Str text;                  /* as generated, for the history */
+    bool is_malformed, is_cut; /* cut: the context was full */
     Err problem;
 } Reply;
 
@@ -174,11 +175,11 @@ static bool generate(Turn *turn, const Shown *shown, bool edits_only, Reply *rep
     bool parsed = reply_stream_finish(&stream, &reply->edits, &reply->text, &reply->problem);
     if (!ok)
         return false;
-    if (usage.stop == STOP_LENGTH)
-        turn->has_hit_length = true;
     if (usage.escaped_blocks)
         turn_thought(turn, S("A block ends at text that repeats to the end of its file.\n"));
     reply->is_malformed = !parsed;
+    reply->is_cut = usage.stop == STOP_LENGTH;
+    turn->has_hit_length |= reply->is_cut;
     return true;
 }
 
@@ -312,13 +313,17 @@ static bool wants_change(const Request *r) {
     return false;
 }
 
-/* One try: generate, parse, locate, build. True when the reply can be used; problem says why not. */
+/* One try: generate, parse, locate, build. True when the reply can be used; problem says why not. Of a
+ * useless reply that filled the context only the beginning is kept: the next try needs the room. */
 static bool try_reply(Turn *turn, const Shown *shown, bool edits_only, bool *failed, Err *problem, Err *err) {
     Reply reply;
     *failed = !sync_prompt(turn, err) || !generate(turn, shown, edits_only, &reply, err);
     if (*failed)
         return false;
-    push_history(turn, ROLE_ASSISTANT, reply.text);
+    bool is_useless = reply.is_malformed || reply.edits.count == 0;
+    size_t kept = is_useless && reply.is_cut ? MOST_CUT_REPLY : reply.text.len;
+    push_history(turn, ROLE_ASSISTANT,
+                 str_slice(reply.text, 0, utf8_complete(str_slice(reply.text, 0, kept))));
     turn->reply = reply.edits.prose;
     if (reply.is_malformed) {
         *problem = reply.problem;

@@ -244,13 +244,16 @@ static bool is_cancelled(const LocalChat *chat) {
     return atomic_load_explicit(chat->cancel, memory_order_relaxed);
 }
 
-static bool open_mask(Generation *g, const GrammarSpec *grammar, Err *err) {
+static bool open_mask(Generation *g, const GrammarSpec *grammar, size_t most, Err *err) {
     LocalModel *model = g->chat->model;
     if (!grammar || grammar->form == FORM_NONE)
         return true;
     if (!model->vocabulary && !(model->vocabulary = vocabulary_open(model->tokenizer, err)))
         return false;
-    g->mask = mask_open(model->vocabulary, grammar, err);
+    size_t room = model->context - g->chat->timeline.count;
+    GrammarSpec fitting = *grammar;
+    fitting.max_tokens = most < room ? most : room;
+    g->mask = mask_open(model->vocabulary, &fitting, err);
     g->bits = g->mask ? calloc((model->sampled + 63) / 64, sizeof *g->bits) : NULL;
     if (g->mask && !g->bits)
         return err_set(err, ERR_NO_MEMORY, "out of memory for a grammar");
@@ -352,9 +355,10 @@ static bool generate_local(void *opaque, const Sampling *sampling, const Grammar
     Generation g = {.chat = chat, .ignore_end = sampling->ignore_end, .sink = sink, .usage = usage};
     if (chat->timeline.count == 0)
         return err_set(err, ERR_INVALID, "there is no prompt to continue");
+    size_t most = sampling->max_tokens ? sampling->max_tokens : SIZE_MAX;
     double start = os_monotonic_ms();
-    bool ok = sampler_open(&g.sampler, sampling, chat->model->sampled, err) && open_mask(&g, grammar, err) &&
-              run(&g, sampling->max_tokens ? sampling->max_tokens : SIZE_MAX, err);
+    bool ok = sampler_open(&g.sampler, sampling, chat->model->sampled, err) &&
+              open_mask(&g, grammar, most, err) && run(&g, most, err);
     if (is_cancelled(chat))
         usage->stop = STOP_CANCELLED;
     else if (ok && !show(&g, S(""), true))
