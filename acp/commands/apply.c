@@ -79,21 +79,28 @@ static bool apply_section(ApplyJob *job, const PatchFile *file, Err *err) {
                        file->line);
     bool has_old = file->kind != PATCH_CREATE, has_new = file->kind != PATCH_DELETE;
     bool is_moved = file->kind == PATCH_RENAME || file->kind == PATCH_COPY;
+    /* Names that differ without a word of renaming: git writes the new one and removes the old. */
+    bool is_elsewhere = file->kind == PATCH_MODIFY && !str_eq(file->old_path, file->new_path);
     Target *from = has_old ? find_target(job, file->old_path, err) : NULL;
-    Target *to = !has_new ? from : has_old && !is_moved ? from : find_target(job, file->new_path, err);
+    Target *to = !has_new                                ? from
+                 : has_old && !is_moved && !is_elsewhere ? from
+                                                         : find_target(job, file->new_path, err);
     if ((has_old && !from) || !to)
         return false;
     if (has_old && !from->exists)
         return err_set(err, ERR_NOT_FOUND, "%.*s is not there", STR_ARG(file->old_path));
-    if ((!has_old || is_moved) && to->exists && to != from)
+    /* Like git, only what is on disk stands in the way, not what the patch itself made before. */
+    if ((!has_old || is_moved) && to->exists && to->seen.exists && to != from)
         return err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(file->new_path));
     Str text;
     if (!patch_apply(file, has_old ? from->text : S(""), &job->options, &job->arena, &text, err))
         return false;
     if (!has_new && text.len)
         return err_set(err, ERR_CONFLICT, "%.*s holds more than the patch deletes", STR_ARG(file->old_path));
-    if (file->kind == PATCH_RENAME)
-        from->exists = false, from->is_touched = true;
+    if (file->kind == PATCH_RENAME || is_elsewhere) {
+        from->exists = false;
+        from->is_touched = true;
+    }
     to->text = text;
     to->exists = has_new;
     to->is_touched = true;

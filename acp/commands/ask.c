@@ -126,9 +126,11 @@ static int report(AskResult *result) {
             fwrite(result->diff.ptr, 1, result->diff.len, stdout);
         if (fflush(stdout) != 0)
             return STATUS_FAILED;
-        if (!result->is_verbose && !result->diff.len && result->text.len)
+        bool has_told =
+            result->is_verbose || (!result->diff.len && result->text.len); /* the text names the problems */
+        if (has_told && !result->is_verbose)
             fprintf(stderr, "%.*s\n", STR_ARG(str_trim_end(buf_text(&result->text))));
-        JSON_EACH(problem, result->problems)
+        JSON_EACH(problem, has_told ? NULL : result->problems)
         fprintf(stderr, "mux-acp ask: %s\n", problem->valuestring);
         if (result->was_applied)
             fprintf(stderr, "%zu file%s changed; mux-acp undo %.*s takes it back\n", result->files,
