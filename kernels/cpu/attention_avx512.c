@@ -245,8 +245,12 @@ static uint64_t read_sum_avx512(const void *bytes, size_t n) {
     for (size_t i = 0; i + 256 <= n; i += 256)
         for (int l = 0; l < 4; l++)
             sum[l] = _mm512_add_epi64(sum[l], _mm512_loadu_si512(at + i + 64 * l));
-    return (uint64_t)_mm512_reduce_add_epi64(
-        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    uint64_t lanes[8], total = 0; /* summed without sign: the intrinsic's reduction may overflow */
+    _mm512_storeu_si512(lanes,
+                        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    for (int l = 0; l < 8; l++)
+        total += lanes[l];
+    return total;
 }
 
 void cpu_attention_avx512(CpuKernels *kernels) {
