@@ -1,7 +1,7 @@
 /* patch: unified diffs as text, parsed and applied to texts in memory (the files are the workspace room's).
  *
- * Accepts what git prints and what `git apply` accepts: git's accept/refuse is the oracle. Strict: offset search, no fuzz,
- * all or nothing. Str fields borrow from the patch text or live in the arena.
+ * Accepts what git prints and what `git apply` accepts: git's accept/refuse is the oracle. Strict: offset
+ * search, no fuzz, all or nothing. Str fields borrow from the patch text or live in the arena.
  */
 #ifndef MUX_DIFF_PATCH_H
 #define MUX_DIFF_PATCH_H
@@ -10,16 +10,16 @@
 #include "base/str.h"
 
 typedef struct PatchOptions {
-    int strip;           /* -pN: leading path components to drop; normally 1 */
+    int strip; /* -pN: leading path components to drop; normally 1 */
     bool reverse;
-    bool recount;        /* distrust the @@ counts */
-    bool unidiff_zero;   /* hunks without context are allowed */
+    bool recount;      /* distrust the @@ counts */
+    bool unidiff_zero; /* hunks without context are allowed */
 } PatchOptions;
 
 typedef struct PatchLine {
-    char kind;         /* ' ', '-', '+' */
-    bool no_newline;   /* followed by "\ No newline at end of file" */
-    Str text;          /* without the line end "\n" (a "\r" stays) */
+    char kind;       /* ' ', '-', '+' */
+    bool no_newline; /* followed by "\ No newline at end of file" */
+    Str text;        /* without the line end "\n" (a "\r" stays) */
 } PatchLine;
 
 typedef struct PatchHunk {
@@ -36,7 +36,7 @@ typedef struct PatchFile {
     unsigned old_mode, new_mode; /* 0 when the patch does not say */
     PatchHunk *hunks;
     size_t hunk_count;
-    size_t line;                 /* where the section starts in the patch, from 1 */
+    size_t line; /* where the section starts in the patch, from 1 */
 } PatchFile;
 
 typedef struct Patch {
@@ -44,12 +44,15 @@ typedef struct Patch {
     size_t count;
 } Patch;
 
-/* options->reverse swaps old and new already here, and the order of the files. Refuses (ERR_INVALID/ERR_UNSUPPORTED with
- * the line) corrupt hunks, binary sections, paths that leave the folder, no section at all. Every allocation is bounded by
- * the size of the text. A file that the patch changes from nothing (one hunk, no old lines, PATCH_MODIFY) may be missing. */
+/* options->reverse swaps old and new already here, and the order of the files. Refuses
+ * (ERR_INVALID/ERR_UNSUPPORTED with the line) corrupt hunks, binary sections, paths that leave the folder, no
+ * section at all. Every allocation is bounded by the size of the text. A file that the patch changes from
+ * nothing (one hunk, no old lines, PATCH_MODIFY) may be missing. */
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err);
 
-/* One section on its old text (empty for PATCH_CREATE). ERR_CONFLICT names file, hunk and the first line that differs. */
-bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *options, Arena *arena, Str *new_text, Err *err);
+/* One section on its old text (empty for PATCH_CREATE). ERR_CONFLICT names file, hunk and the first line that
+ * differs. */
+bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *options, Arena *arena,
+                 Str *new_text, Err *err);
 
 #endif
