@@ -122,7 +122,7 @@ Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err) {
         }
     }
     find_repository(ws);
-    if (!ws->read_only)
+    if (!ws->read_only && !config->recovers_later)
         recover_at_open(ws);
     return ws;
 }

@@ -21,11 +21,12 @@ typedef struct WorkspaceConfig {
     Str root;               /* absolute folder */
     const Str *extra_roots; /* absolute folders that may be read and written too */
     size_t extra_root_count;
-    bool read_only; /* no state folder is made, no recovery is run, commits are refused */
+    bool read_only;      /* no state folder is made, no recovery is run, commits are refused */
+    bool recovers_later; /* opening runs no recovery: the caller wants ws_recover's report */
 } WorkspaceConfig;
 
 /* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped
- * when read_only). */
+ * when read_only or recovers_later). */
 Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err);
 void ws_close(Workspace *ws);     /* NULL is fine */
 Str ws_root(const Workspace *ws); /* canonical, no final slash */

@@ -6,11 +6,12 @@
 #include "acp/house.h"
 #include "workspace/workspace.h"
 
-static Workspace *open_root(const Settings *settings, Arena *arena, bool read_only, Err *err) {
+static Workspace *open_root(const Settings *settings, Arena *arena, WorkspaceConfig config, Err *err) {
     Str root;
     if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", arena, &root, err))
         return NULL;
-    return ws_open(&(WorkspaceConfig){.root = root, .read_only = read_only}, file_io_disk(), err);
+    config.root = root;
+    return ws_open(&config, file_io_disk(), err);
 }
 
 static int run_undo(const Settings *settings) {
@@ -19,7 +20,7 @@ static int run_undo(const Settings *settings) {
     Arena arena = {0};
     Err err = {0};
     ChangeInfo info = {0};
-    Workspace *ws = open_root(settings, &arena, false, &err);
+    Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){0}, &err);
     bool ok = ws && ws_undo(ws, settings->word_count ? str_of(settings->words[0]) : S(""), &info, &err);
     ws_close(ws);
     arena_free(&arena);
@@ -66,7 +67,7 @@ static int run_backups(const Settings *settings) {
     Arena arena = {0};
     Err err = {0};
     BackupList list = {0};
-    Workspace *ws = open_root(settings, &arena, true, &err);
+    Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){.read_only = true}, &err);
     bool ok = ws && ws_backups(ws, &arena, &list, &err);
     if (ok && settings_has(settings, OPT_JSON)) {
         Json *json = json_object(), *items = json_put_array(json, "backups");
@@ -86,8 +87,8 @@ static int run_recover(const Settings *settings) {
     Arena arena = {0};
     Err err = {0};
     RecoverReport report = {0};
-    Workspace *ws =
-        open_root(settings, &arena, true, &err); /* opening for writing would recover by itself, unseen */
+    /* Opening as usual would recover by itself, unseen. */
+    Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){.recovers_later = true}, &err);
     bool ok = ws && ws_recover(ws, &report, &err);
     ws_close(ws);
     arena_free(&arena);

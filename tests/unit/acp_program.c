@@ -366,6 +366,7 @@ static void test_exit_statuses(void) {
     CHECK_INT(RUN(&place, NULL, "ask", "--threads", "many", "x"), 2);
     CHECK_INT(RUN(&place, NULL, "--review", "sometimes"), 2);
     CHECK_INT(RUN(&place, NULL, "--record", "/no/such/folder/log"), 3);
+    CHECK_INT(RUN(&place, NULL, "recover"), 0);
     CHECK_INT(RUN(&place, NULL, "--version"), 0);
     CHECK(str_starts(read_text(&place, "out"), S("mux-acp ")));
     CHECK_INT(RUN(&place, NULL, "--help"), 0);
