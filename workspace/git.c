@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "workspace/workspace_internal.h"
 
 git_repository *git_open(Workspace *ws) {
@@ -14,7 +15,12 @@ git_repository *git_open(Workspace *ws) {
         return ws->repository;
     ws->is_repository_tried = true;
     Arena scratch = {0};
-    git_libgit2_init();
+    if (git_libgit2_init() < 0) { /* it looks into the home folder, which may be closed to us */
+        log_line(LOG_WARN,
+                 "libgit2 cannot start, so the git index is not read; make HOME a folder that can be read");
+        arena_free(&scratch);
+        return NULL;
+    }
     /* Whose repository it is does not matter here: nothing it configures is ever run. */
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
     if (git_repository_open(&ws->repository, str_cstr(&scratch, ws->anchor.path)) != 0) {

@@ -205,7 +205,8 @@ static void sort_unique(FileList *list) {
 bool ws_list(Workspace *ws, Arena *arena, FileList *out, Err *err) {
     FileList tracked = {0}, walked;
     WalkRules rules = {.has_hidden = true, .has_search_rules = !ws->has_git, .has_nested = !ws->has_git};
-    if (ws->has_git && !git_tracked(ws, arena, &tracked, err))
+    if (git_open(ws) &&
+        !git_tracked(ws, arena, &tracked, err)) /* without its index: by the ignore rules alone */
         return false;
     if (!list_walk(ws, rules, arena, &walked, err))
         return false;
