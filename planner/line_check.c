@@ -7,9 +7,13 @@ static bool is_word_char(char c) {
     return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
+/* Option names such as --dry-run go on at a dash. */
 static bool is_bounded(Str text, size_t at, size_t len) {
-    bool left = at == 0 || !is_word_char(text.ptr[at]) || !is_word_char(text.ptr[at - 1]);
+    bool dashed = len > 2 && text.ptr[at] == '-' && text.ptr[at + 1] == '-';
     size_t end = at + len;
+    if (dashed && ((at && text.ptr[at - 1] == '-') || (end < text.len && text.ptr[end] == '-')))
+        return false;
+    bool left = at == 0 || !is_word_char(text.ptr[at]) || !is_word_char(text.ptr[at - 1]);
     bool right = end >= text.len || !is_word_char(text.ptr[end - 1]) || !is_word_char(text.ptr[end]);
     return left && right;
 }
@@ -23,24 +27,73 @@ size_t find_word(Str text, Str word, size_t from) {
     return STR_NONE;
 }
 
+static bool is_path_char(char c) {
+    return is_word_char(c) || (c && strchr("./\\@-", c));
+}
+
+static bool is_file_suffix(Str s) {
+    static const char *const SUFFIXES[] = {".c",  ".h",  ".cc", ".cpp", ".hpp",  ".py",   ".js",   ".mjs",
+                                           ".ts", ".go", ".rs", ".tsx", ".java", ".json", ".toml", ".yaml"};
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+        if (str_eq(s, str_of(SUFFIXES[i])))
+            return true;
+    return false;
+}
+
+bool mention_is_path(Str text, size_t at, Str name) {
+    size_t begin = at, end = at + name.len;
+    while (begin > 0 && is_path_char(text.ptr[begin - 1]))
+        begin--;
+    while (end < text.len && is_path_char(text.ptr[end]))
+        end++;
+    if (begin == 0 || end >= text.len)
+        return false;
+    bool quoted = (strchr("\"'`", text.ptr[begin - 1]) && text.ptr[end] == text.ptr[begin - 1]) ||
+                  (text.ptr[begin - 1] == '<' && text.ptr[end] == '>');
+    Str run = str_slice(text, begin, end);
+    return quoted &&
+           (str_find_char(run, '/', 0) != STR_NONE || is_file_suffix(str_slice(text, at + name.len, end)));
+}
+
+/* A quoted plain word is the name where it stands alone on its line, as in __all__, or where the line says
+ * so. */
+static bool line_quotes_names(Str text, size_t at, size_t end) {
+    size_t begin = at;
+    while (begin > 0 && text.ptr[begin - 1] != '\n')
+        begin--;
+    size_t stop = str_find_char(text, '\n', end);
+    Str line = str_trim(str_slice(text, begin, stop == STR_NONE ? text.len : stop));
+    return str_contains(line, S("__all__")) || str_contains(line, S("attr(")) ||
+           str_contains(line, S("patch(")) || line.len <= end - at + 3;
+}
+
 bool mention_is_code(Str text, size_t at, Str name) {
+    if (mention_is_path(text, at, name))
+        return false;
     if (is_compound(name))
         return true;
     char before = at ? text.ptr[at - 1] : '\n';
     size_t end = at + name.len;
     char after = end < text.len ? text.ptr[end] : '\n';
-    bool quoted = (before == '`' || before == '"' || before == '\'' || before == ':') &&
-                  (after == '`' || after == '"' || after == '\'');
-    return after == '(' || quoted;
+    bool ticked = (before == '`' || before == ':') && after == '`';
+    bool quoted = (before == '"' || before == '\'') && after == before;
+    return after == '(' || ticked || (quoted && line_quotes_names(text, at, end));
 }
 
 /* ---- one edit against one intent ---- */
 
+size_t find_call(Str text, Str callee, size_t from) {
+    for (size_t at = find_word(text, callee, from); at != STR_NONE; at = find_word(text, callee, at + 1))
+        if (at + callee.len < text.len && text.ptr[at + callee.len] == '(')
+            return at;
+    return STR_NONE;
+}
+
 /* new must be old with every occurrence of from (as a whole word) replaced by to, at least one. */
-static bool is_replaced(Str old_line, Str new_line, Str from, Str to, bool whole_words) {
+static bool is_replaced(Str old_line, Str new_line, Str from, Str to, bool calls_only) {
     size_t o = 0, n = 0, count = 0;
     for (;;) {
-        size_t hit = whole_words ? find_word(old_line, from, o) : str_find(old_line, from, o);
+        size_t hit = calls_only ? find_call(old_line, from, o) : find_word(old_line, from, o);
         size_t end = hit == STR_NONE ? old_line.len : hit;
         if (!str_eq(str_slice(old_line, o, end), str_slice(new_line, n, n + (end - o))) ||
             n + (end - o) > new_line.len)
@@ -69,6 +122,8 @@ static bool is_renamed(Str old_line, Str new_line, Str from, Str to) {
         if (hit == STR_NONE)
             return n == new_line.len && count > 0;
         bool to_here = str_eq(str_slice(new_line, n, n + to.len), to);
+        if (to_here && mention_is_path(old_line, hit, from))
+            return false;
         if (!to_here &&
             (mention_is_code(old_line, hit, from) || !str_eq(str_slice(new_line, n, n + from.len), from)))
             return false;
@@ -177,7 +232,39 @@ static Str without_comma(Str s) {
     return s;
 }
 
-/* new is old with only the parameter put in (or `void` exchanged for it), inside brackets. */
+/* Whether byte `at` of the line stands directly between the brackets that hold the parameters of the target:
+ * behind its name, or in the last lines of a list that began further up. */
+static bool is_in_parameter_list(Str line, Str name, size_t at) {
+    size_t i = 0;
+    int depth = 1;
+    size_t named = find_word(line, name, 0);
+    if (named != STR_NONE) {
+        i = str_find_char(line, '(', named + name.len);
+        if (i == STR_NONE || at <= i)
+            return false;
+        i++;
+    }
+    for (; i < at; i++) {
+        if (line.ptr[i] && strchr("([{", line.ptr[i]))
+            depth++;
+        else if (line.ptr[i] && strchr(")]}", line.ptr[i]) && --depth == 0)
+            return false;
+    }
+    return depth == 1;
+}
+
+/* The parameter on a line of its own, behind a line that ends in a comma. */
+static bool is_param_line_added(const Request *r, Str old_line, Str new_text) {
+    size_t cut = str_find_char(new_text, '\n', 0);
+    Str last = str_trim(old_line);
+    if (cut == STR_NONE || !str_eq(str_slice(new_text, 0, cut), old_line) || !str_ends(last, S(",")) ||
+        str_starts(last, S("**")) || !is_in_parameter_list(old_line, r->target, old_line.len))
+        return false;
+    Str added = str_from(new_text, cut + 1);
+    return str_ends(added, S(",")) && same_but_blanks(without_comma(added), r->to);
+}
+
+/* new is old with only the parameter put in (or `void` exchanged for it), inside the list's brackets. */
 static bool is_param_added(const Request *r, Str old_line, Str new_line) {
     size_t prefix = 0, suffix = 0;
     while (prefix < old_line.len && prefix < new_line.len && old_line.ptr[prefix] == new_line.ptr[prefix])
@@ -194,7 +281,7 @@ static bool is_param_added(const Request *r, Str old_line, Str new_line) {
         bool comma = str_find_char(added, ',', 0) != STR_NONE;
         bool was_empty = k > 0 && old_line.ptr[k - 1] == '(' && k < old_line.len && old_line.ptr[k] == ')';
         if (same_but_blanks(without_comma(added), r->to) && (comma != was_empty) &&
-            str_find_char(str_slice(old_line, 0, k), '(', 0) != STR_NONE)
+            is_in_parameter_list(old_line, r->target, k))
             return !str_contains(str_slice(old_line, 0, k), S("**"));
     }
     return at != STR_NONE && prefix >= at + 1 && suffix >= old_line.len - (at + 5) &&
@@ -210,26 +297,62 @@ static bool is_inserted(const Request *r, const LineEdit *edit) {
     return str_eq(kept, edit->old_line) && str_eq(str_trim(added), str_trim(r->to));
 }
 
+/* A call that is a statement of its own: nothing uses its result and the line holds nothing else. */
+static bool is_call_statement(Str text, Str callee) {
+    if (str_starts(text, S("await ")))
+        text = str_trim(str_from(text, 6));
+    if (str_starts(text, S("(void)")))
+        text = str_trim(str_from(text, 6));
+    size_t at = find_call(text, callee, 0);
+    if (at == STR_NONE)
+        return false;
+    for (size_t i = 0; i < at; i++)
+        if (!is_word_char(text.ptr[i]) && !strchr(".:>-", text.ptr[i]))
+            return false;
+    size_t i = at + callee.len, depth = 0;
+    for (; i < text.len; i++) {
+        depth += text.ptr[i] == '(';
+        if (text.ptr[i] == ')' && --depth == 0)
+            break;
+    }
+    Str rest = i < text.len ? str_trim(str_from(text, i + 1)) : S("?");
+    if (rest.len && rest.ptr[0] == ';')
+        rest = str_trim(str_from(rest, 1));
+    return rest.len == 0 || rest.ptr[0] == '#' || str_starts(rest, S("//")) || str_starts(rest, S("/*"));
+}
+
+/* An import of the name and of nothing else. */
+static bool is_import_of(Str text, Str name) {
+    size_t at = find_word(text, name, 0);
+    bool imports = str_starts(text, S("import ")) || str_starts(text, S("from ")) ||
+                   str_starts(text, S("#include")) || str_starts(text, S("use ")) ||
+                   str_contains(text, S("require("));
+    if (at == STR_NONE || !imports)
+        return false;
+    bool many = str_find_char(text, ',', 0) != STR_NONE;
+    size_t import = str_find(text, S(" import "), 0);
+    bool is_module = str_starts(text, S("from ")) && import != STR_NONE && at < import;
+    char before = at ? text.ptr[at - 1] : ' ';
+    return !many || is_module || before == '"' || before == '\'';
+}
+
+static Str without_semicolon(Str s) {
+    return str_ends(s, S(";")) ? str_trim(str_slice(s, 0, s.len - 1)) : s;
+}
+
 bool line_is_removable(const Request *r, Str line) {
     Str text = str_trim(line);
+    size_t value_at;
     switch (r->remove_kind) {
-    case REMOVE_CALL: {
-        for (size_t at = find_word(line, r->target, 0); at != STR_NONE;
-             at = find_word(line, r->target, at + 1))
-            if (at + r->target.len < line.len && line.ptr[at + r->target.len] == '(')
-                return !str_starts(text, S("def ")) && !str_ends(text, S("{")) && !str_ends(text, S(":")) &&
-                       !str_ends(text, S(","));
-        return false;
-    }
-    case REMOVE_IMPORT:
-        return find_word(line, r->target, 0) != STR_NONE &&
-               (str_starts(text, S("import ")) || str_starts(text, S("from ")) ||
-                str_starts(text, S("#include")) || str_starts(text, S("use ")) ||
-                str_contains(text, S("require(")));
+    case REMOVE_CALL: return is_call_statement(text, r->target);
+    case REMOVE_IMPORT: return is_import_of(text, r->target);
     case REMOVE_MENTION: return find_word(line, r->target, 0) != STR_NONE;
     case REMOVE_LINE:
-        return str_eq(text, str_trim(r->target)) ||
-               (is_identifier(r->target) && find_word(line, r->target, 0) != STR_NONE);
+        if (str_eq(without_semicolon(text), without_semicolon(str_trim(r->target))))
+            return true;
+        return is_identifier(r->target) &&
+               (is_import_of(text, r->target) || is_call_statement(text, r->target) ||
+                (line_assigns(text, r->target, &value_at) && str_find_char(text, '(', 0) == STR_NONE));
     }
     return false;
 }
@@ -253,10 +376,13 @@ bool line_edit_is_right(const Request *r, const LineEdit *edit) {
         return false;
     switch (r->intent) {
     case INTENT_RENAME: return one_line && is_renamed(edit->old_line, edit->new_text, r->from, r->to);
-    case INTENT_REPLACE: return one_line && is_replaced(edit->old_line, edit->new_text, r->from, r->to, true);
+    case INTENT_REPLACE:
+        return one_line && is_replaced(edit->old_line, edit->new_text, r->from, r->to, r->is_calls);
     case INTENT_SET: return one_line && is_value_set(r, edit->old_line, edit->new_text);
     case INTENT_REMOVE: return edit->is_deleted && line_is_removable(r, edit->old_line);
-    case INTENT_PARAM: return one_line && is_param_added(r, edit->old_line, edit->new_text);
+    case INTENT_PARAM:
+        return one_line ? is_param_added(r, edit->old_line, edit->new_text)
+                        : !edit->is_deleted && is_param_line_added(r, edit->old_line, edit->new_text);
     case INTENT_INSERT: return !edit->is_deleted && is_inserted(r, edit);
     default: return brackets_match(edit->old_line, edit->is_deleted ? S("") : edit->new_text);
     }

@@ -18,6 +18,10 @@ bool line_edit_is_right(const Request *request, const LineEdit *edit);
  * digits, '_'; for words that start or end in other characters only the ends that are word characters are
  * guarded. */
 size_t find_word(Str text, Str word, size_t from);
+/* Next call of the callee ("callee("); STR_NONE when none. */
+size_t find_call(Str text, Str callee, size_t from);
+/* The name is part of a quoted path or file name, which a rename must not touch: no file moves. */
+bool mention_is_path(Str text, size_t at, Str name);
 /* A mention of the name in a place that must follow a rename: code, or prose that clearly means the name.
  * Judged from the text around it. */
 bool mention_is_code(Str text, size_t at, Str name);
