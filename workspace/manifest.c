@@ -148,6 +148,14 @@ static bool parse_number(Str s, double *out) {
     return true;
 }
 
+/* Ids name folders and are printed as they are. */
+static bool is_id(Str s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f || s.ptr[i] == '/')
+            return false;
+    return s.len > 0 && s.len < 32;
+}
+
 static bool parse_head(Str *text, Arena *arena, Manifest *m) {
     Str line, undoes, time, by, bytes, title;
     double old_bytes;
@@ -156,8 +164,8 @@ static bool parse_head(Str *text, Arena *arena, Manifest *m) {
         !take_field(text, "by", &by) || !take_field(text, "bytes", &bytes) ||
         !take_field(text, "title", &title))
         return false;
-    if (!parse_number(time, &m->unix_seconds) || !parse_number(bytes, &old_bytes) || m->id.len >= 32 ||
-        undoes.len >= 32 || !parse_escaped(title, arena, &m->title))
+    if (!parse_number(time, &m->unix_seconds) || !parse_number(bytes, &old_bytes) || !is_id(m->id) ||
+        !is_id(undoes) || !parse_escaped(title, arena, &m->title))
         return false;
     m->id = str_copy(arena, m->id);
     m->undoes = str_eq(undoes, S("-")) ? S("") : str_copy(arena, undoes);
