@@ -129,10 +129,12 @@ static bool collect_text(void *ctx, Str piece) {
 }
 
 /* Asks once. False on failures of the engine or a cancel; an unusable answer gives an empty list. */
-static bool ask(Turn *turn, const FileTargets *t, const Excerpt *excerpt, const Attempt *attempt,
-                uint64_t seed, EditList *answer, Err *err) {
+static bool ask(Turn *turn, const FileTargets *t, const Target *target, const Excerpt *excerpt,
+                const Attempt *attempt, uint64_t seed, EditList *answer, Err *err) {
     const Request *r = &turn->request;
-    Str words = attempt->own_words || r->canonical.len == 0 ? r->instruction : r->canonical;
+    Str words = attempt->own_words || r->canonical.len == 0 ? r->instruction
+                : target->question.len                      ? target->question
+                                                            : r->canonical;
     Buf prompt = {0};
     prompt_labels(words, t->file->path.relative, excerpt->text, 1, &prompt);
     *answer = (EditList){0};
@@ -232,8 +234,62 @@ static void take_answer(Turn *turn, FileTargets *t, const Excerpt *excerpt, cons
 
 /* ---- one file ---- */
 
+/* The value that stands behind the target's sign now: a literal or a word; empty when it is more. */
+static Str current_value(const Request *r, Str line) {
+    size_t at;
+    if (!line_assigns(line, r->target, &at))
+        return S("");
+    Str value = str_trim(str_from(line, at));
+    if (value.len == 0)
+        return value;
+    size_t end = 1;
+    if (strchr("\"'`", value.ptr[0])) {
+        end = str_find_char(value, value.ptr[0], 1);
+        return end == STR_NONE ? S("") : str_slice(value, 0, end + 1);
+    }
+    while (end < value.len && !strchr(" \t,;)]}#", value.ptr[end]))
+        end++;
+    return str_slice(value, 0, end);
+}
+
+/* What is better known to the model than the request's own form: the old value beside the new one, a line to
+ * insert where the parameters stand one by one. */
+static void phrase_question(Turn *turn, const FileTargets *t, Target *target) {
+    const Request *r = &turn->request;
+    Str line = str_trim(t->lines[target->line].text);
+    Str value = r->intent == INTENT_SET && r->from.len == 0 ? current_value(r, line) : S("");
+    if (value.len && value.len < 80) {
+        bool bare = strchr("\"'", value.ptr[0]) && r->to.len && !strchr("\"'", r->to.ptr[0]);
+        if (bare && value.len > 2)
+            value = str_slice(value, 1, value.len - 1);
+        target->question = str_printf(&turn->arena, "Change `%.*s` from %.*s to %.*s", STR_ARG(r->target),
+                                      STR_ARG(value), STR_ARG(r->to));
+    }
+    if (r->intent == INTENT_PARAM && str_ends(line, S(",")))
+        target->question =
+            str_printf(&turn->arena, "Insert `%.*s,` after `%.*s`", STR_ARG(r->to), STR_ARG(line));
+}
+
+/* A value that is what it shall be already. */
+static bool is_settled(Turn *turn, const FileTargets *t, const Target *target) {
+    const Request *r = &turn->request;
+    if (r->intent != INTENT_SET || r->to.len == 0)
+        return false;
+    Str value = current_value(r, t->lines[target->line].text);
+    bool quoted = value.len == r->to.len + 2 && strchr("\"'", value.ptr[0]) &&
+                  str_eq(str_slice(value, 1, value.len - 1), r->to);
+    if (!str_eq(value, r->to) && !quoted)
+        return false;
+    turn_problem(turn, str_printf(&turn->arena, "%.*s is %.*s already (%.*s:%zu)", STR_ARG(r->target),
+                                  STR_ARG(r->to), STR_ARG(t->file->path.relative), target->line + 1));
+    return true;
+}
+
 static bool work_target(Turn *turn, FileTargets *t, Target *target, Err *err) {
     Attempt attempt;
+    if (is_settled(turn, t, target))
+        return true;
+    phrase_question(turn, t, target);
     for (size_t i = 0; !target->is_done && next_attempt(&turn->request, i, &attempt); i++) {
         if (turn_is_cancelled(turn))
             return err_set(err, ERR_CANCELLED, "cancelled");
@@ -248,7 +304,7 @@ static bool work_target(Turn *turn, FileTargets *t, Target *target, Err *err) {
             return true;
         }
         uint64_t seed = turn->session->planner->config.seed + i + 1;
-        if (!ask(turn, t, &excerpt, &attempt, seed, &answer, err))
+        if (!ask(turn, t, target, &excerpt, &attempt, seed, &answer, err))
             return false;
         take_answer(turn, t, &excerpt, &answer);
     }

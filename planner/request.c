@@ -21,7 +21,10 @@ static const Pattern PATTERNS[] = {
      0},
     {INTENT_PARAM, "$f should|must take ?a|an|another ?new ?optional|extra PARAMETER $p+ END", 0},
     {INTENT_RENAME, "rename ?the ?KIND ?name|named|called $a to|into|as|-> $b", 0},
+    {INTENT_RENAME,
+     "rename ?the ?KIND ?name|named|called $a in|of|on|from|inside ?the ?KIND $s to|into|as|-> $b", 0},
     {INTENT_RENAME, "rename $a ?KIND to|into|as|-> $b", 0},
+    {INTENT_RENAME, "rename $s KIND $a to|into|as|-> $b", 0},
     {INTENT_RENAME, "change|replace ?the name ?of ?the ?KIND $a to|with|by $b", 0},
     {INTENT_RENAME, "change ?the KIND name from $a to $b", 0},
     {INTENT_RENAME, "call ?the KIND $b instead of $a", 0},
@@ -39,9 +42,16 @@ static const Pattern PATTERNS[] = {
     {INTENT_SET, "use $b+ instead of $a+ in ?the ?line|condition|LITERAL $q END", 0},
     {INTENT_SET, "replace|change $a+ with|by|to $b+ in ?the ?line|condition $q END", 0},
     {INTENT_SET,
-     "change|update|switch|flip|increase|decrease|bump|raise|lower|reduce ?the ?VALUE ?of|for ?the ?KIND $n "
+     "change|update|switch|flip|increase|decrease|bump|raise|lower|reduce ?the ?VALUE ?VALUE ?of|for ?the "
+     "?KIND $n "
      "from $a to $b",
      0},
+    {INTENT_SET,
+     "set|change|update|increase|decrease|bump|raise|lower|reduce ?the ?VALUE ?VALUE ?of|for ?the ?KIND $n "
+     "?entry|key|field|KIND of|for|in|inside|under ?the ?KIND $s from $a to $b",
+     0},
+    {INTENT_REPLACE,
+     "flip|change|replace|turn ?the condition|expression|check|comparison $a+ to|with|by|into $b+ END", 0},
     {INTENT_SET, "replace ?the VALUE $a of ?the ?KIND $n with|by $b", 0},
     {INTENT_SET, "?the ?VALUE ?of $n should|must be $b instead of $a", 0},
     {INTENT_SET, "?the ?VALUE ?of $n should|must be $b ?and not $a", 0},
@@ -56,7 +66,11 @@ static const Pattern PATTERNS[] = {
     {INTENT_SET,
      "set|change|update|bump|increase|decrease|raise|lower|reduce ?the ?VALUE ?of|for ?the ?KIND $n to $b",
      0},
-    {INTENT_SET, "make ?the ?VALUE ?of ?the ?KIND $n ?equal ?to $b", 0},
+    {INTENT_SET, "make ?the ?VALUE ?of ?the ?KIND $n equal|to ?to $b", 0},
+    {INTENT_SET,
+     "set|change|update|increase|decrease|bump|raise|lower|reduce ?the ?VALUE ?VALUE ?of|for ?the ?KIND $n "
+     "?entry|key|field of|for|in|inside|under ?the ?KIND $s to $b",
+     0},
     {INTENT_SET, "use $b for $n", 0},
     {INTENT_INSERT,
      "insert|add|put|append ?a|the ?new ?LINE $b ?right|directly|immediately|just before|above ?the "
@@ -76,8 +90,10 @@ static const Pattern PATTERNS[] = {
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the call|calls ?to|of $n", REMOVE_CALL},
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the $n call|calls|statement|statements", REMOVE_CALL},
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the ?unused import|include of $n", REMOVE_IMPORT},
+    {INTENT_REMOVE, "remove|delete|drop ?the ?unused import|include $n END", REMOVE_IMPORT},
     {INTENT_REMOVE, "remove|delete|drop ?all|every|each|the ?unused $n import|include", REMOVE_IMPORT},
-    {INTENT_REMOVE, "remove|delete|drop ?this|the line $n", REMOVE_LINE},
+    {INTENT_REMOVE, "remove|delete|drop ?this|the line|comment|statement $n", REMOVE_LINE},
+    {INTENT_REMOVE, "remove|delete|drop ?the $n in|from|inside ?the ?KIND $s END", REMOVE_LINE},
     {INTENT_REMOVE, "remove|delete|drop $n+ END", REMOVE_LINE},
     {INTENT_REMOVE, "remove|delete|drop $n", REMOVE_LINE},
 };
@@ -189,7 +205,8 @@ static void read_words(Request *r, Arena *arena) {
             while (i < text.len && !is_space(text.ptr[i]))
                 i++;
             Str s = str_slice(text, word.begin, i);
-            while (s.len > 1 && strchr(".,;:!?", s.ptr[s.len - 1]))
+            bool is_last = i == text.len; /* "println!" is a name, but "rename it!" ends there */
+            while (s.len > 1 && strchr(is_last ? ".,;:!?" : ".,;:?", s.ptr[s.len - 1]))
                 s.len--;
             word.text = s;
         }
@@ -201,8 +218,11 @@ static void read_words(Request *r, Arena *arena) {
 /* ---- patterns ---- */
 
 typedef struct Match {
-    const Request *request;
+    Str text;
+    const Word *words; /* without file phrases and adjectives */
+    size_t word_count;
     Str captures[128]; /* by letter */
+    size_t end;        /* words taken */
 } Match;
 
 static bool next_element(const char **form, Str *element) {
@@ -231,7 +251,7 @@ static bool word_fits(const Word *word, Str element) {
     return false;
 }
 
-static Str span_text(const Request *r, size_t first, size_t count) {
+static Str span_text(const Match *r, size_t first, size_t count) {
     if (count == 1)
         return r->words[first].text;
     const Word *last = &r->words[first + count - 1];
@@ -241,11 +261,15 @@ static Str span_text(const Request *r, size_t first, size_t count) {
 
 static bool match_from(Match *m, const char *form, size_t at) {
     Str element;
-    const Request *r = m->request;
-    if (!next_element(&form, &element))
+    const Match *r = m;
+    if (!next_element(&form, &element)) {
+        m->end = at;
         return true;
-    if (str_eq(element, S("END")))
+    }
+    if (str_eq(element, S("END"))) {
+        m->end = at;
         return at == r->word_count;
+    }
     if (element.ptr[0] == '?') {
         Str inner = str_from(element, 1);
         if (at < r->word_count && word_fits(&r->words[at], inner) && match_from(m, form, at + 1))
@@ -301,19 +325,59 @@ static Str with_default(Str param, Arena *arena) {
     return str_printf(arena, "%.*s=%.*s", STR_ARG(name), STR_ARG(value));
 }
 
+/* "load()", "[client]", "`x`" and "\"x\"" name the place x. */
+static Str scope_word(Str s) {
+    s = without_call(s);
+    if (s.len > 2 && strchr("[\"'`", s.ptr[0]))
+        s = str_slice(s, 1, s.len - 1);
+    return s;
+}
+
+/* "Config.save to Config.store" renames save of Config. */
+static void split_member(Request *r) {
+    size_t dot = str_rfind_char(r->from, '.'), other = str_rfind_char(r->to, '.');
+    if (dot == STR_NONE || !is_identifier(str_slice(r->from, 0, dot)) ||
+        (other != STR_NONE && !str_eq(str_slice(r->to, 0, other), str_slice(r->from, 0, dot))))
+        return;
+    r->scope = str_slice(r->from, 0, dot);
+    r->from = str_from(r->from, dot + 1);
+    if (other != STR_NONE)
+        r->to = str_from(r->to, other + 1);
+}
+
+/* A qualified name or a macro call without its arguments: "fmt.Println", "println!". */
+static bool is_callee(Str s) {
+    bool qualified = false;
+    for (size_t i = 0; i < s.len; i++) {
+        qualified |= strchr(".:!", s.ptr[i]) != NULL;
+        if (!isalnum((unsigned char)s.ptr[i]) && !strchr("_.:!", s.ptr[i]))
+            return false;
+    }
+    return qualified && s.len > 2 && isalpha((unsigned char)s.ptr[0]);
+}
+
+static Str scope_of(Str s) {
+    return scope_word(str_ends(s, S("'s")) ? str_slice(s, 0, s.len - 2) : s);
+}
+
 static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *arena) {
     const Str *c = m->captures;
     r->intent = p->intent;
     r->from = c['a'];
     r->to = c['b'].len ? c['b'] : c['p'];
     r->target = c['n'].len ? c['n'] : c['q'].len ? c['q'] : c['f'];
+    r->scope = scope_of(c['s']);
     r->remove_kind = p->remove_kind;
     switch (p->intent) {
     case INTENT_RENAME:
         r->from = without_call(without_quotes(r->from));
         r->to = without_call(without_quotes(r->to));
+        split_member(r);
         break;
     case INTENT_REPLACE:
+        if (str_ends(r->from, S("!")) && str_range(r->to.ptr, r->text.ptr + r->text.len).len > r->to.len &&
+            r->to.ptr[r->to.len] == '!')
+            r->to.len++; /* a macro for a macro, not the end of an exclamation */
         r->is_calls = p->remove_kind == 1 || (str_ends(r->from, S("()")) && str_ends(r->to, S("()")));
         if (r->is_calls) {
             r->from = without_call(r->from);
@@ -322,7 +386,15 @@ static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *a
             unquote(&r->to); /* code for code: the quotes are mere marks */
         }
         break;
-    case INTENT_SET: r->target = without_call(without_quotes(r->target)); break;
+    case INTENT_SET:
+        r->target = without_call(without_quotes(r->target));
+        if (str_starts(str_of(p->form), S("in ?the")) && is_identifier(r->target) &&
+            !str_contains(r->text, S(" line "))) { /* "in connect, change a to b" */
+            r->intent = INTENT_REPLACE;
+            r->scope = r->target;
+            r->target = S("");
+        }
+        break;
     case INTENT_PARAM:
         unquote(&r->target);
         r->target = without_call(r->target);
@@ -332,19 +404,29 @@ static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *a
     case INTENT_REMOVE:
         if (p->remove_kind != REMOVE_LINE)
             r->target = without_call(without_quotes(r->target));
+        else if (is_callee(r->target))
+            r->remove_kind = REMOVE_CALL;
         break;
     default: break;
     }
+}
+
+static bool says_change(const Request *r) {
+    for (size_t i = 0; i < r->word_count; i++)
+        if (in_list(r->words[i].text, "change|set|switch|update"))
+            return true;
+    return false;
 }
 
 /* "Change a to b" of two plain names is a rename; of a name and a literal it sets a value; of two literals it
  * replaces. */
 static void refine_intent(Request *r) {
     if (r->intent == INTENT_REPLACE && !r->is_calls && is_identifier(r->from) && is_identifier(r->to) &&
-        !is_literal(r->from) && !is_literal(r->to))
+        !is_literal(r->from) && !is_literal(r->to)) {
         r->intent = INTENT_RENAME;
-    else if (r->intent == INTENT_REPLACE && is_identifier(r->from) && !is_literal(r->from) &&
-             is_literal(r->to)) {
+        r->is_loose = !(is_compound(r->from) && is_compound(r->to)) && says_change(r);
+    } else if (r->intent == INTENT_REPLACE && !r->is_calls && is_identifier(r->from) &&
+               !is_literal(r->from) && is_literal(r->to)) {
         r->intent = INTENT_SET;
         r->target = r->from;
         r->from = S("");
@@ -359,21 +441,6 @@ static void refine_intent(Request *r) {
     }
     if (r->intent == INTENT_RENAME && (!is_identifier(r->from) || !is_identifier(r->to)))
         r->intent = INTENT_REPLACE;
-}
-
-static void read_intent(Request *r, Arena *arena) {
-    size_t limit = r->word_count < 8 ? r->word_count : 8;
-    for (size_t p = 0; p < sizeof PATTERNS / sizeof *PATTERNS; p++) {
-        for (size_t at = 0; at < limit; at++) {
-            Match m = {.request = r};
-            if (match_from(&m, PATTERNS[p].form, at)) {
-                take_operands(r, &PATTERNS[p], &m, arena);
-                r->is_after = strstr(PATTERNS[p].form, "after|") != NULL;
-                refine_intent(r);
-                return;
-            }
-        }
-    }
 }
 
 /* ---- paths and names ---- */
@@ -401,17 +468,43 @@ static bool names_path(Str word, Str path) {
     return str_find_char(word, '.', 1) != STR_NONE && str_eq(base_name(path), word);
 }
 
+/* All files of a folder: "in tests", but not "in the tests too". */
+static void read_folder(Request *r, Arena *arena, size_t *capacity, size_t w, const Str *listing,
+                        size_t listing_count) {
+    Str word = r->words[w].text;
+    bool leads = w && in_list(r->words[w - 1].text, "in|inside|under|within|the|folder|directory");
+    bool adds = w + 1 < r->word_count && in_list(r->words[w + 1].text, "too|also|as");
+    if (str_ends(word, S("/")))
+        word = str_slice(word, 0, word.len - 1);
+    if (!leads || adds || word.len == 0)
+        return;
+    for (size_t i = 0; i < listing_count; i++)
+        if (str_starts(listing[i], word) && listing[i].len > word.len && listing[i].ptr[word.len] == '/')
+            add_path(r, arena, capacity, listing[i]);
+}
+
 static void read_paths(Request *r, const Str *listing, size_t listing_count, Arena *arena) {
     size_t capacity = 0;
     for (size_t w = 0; w < r->word_count; w++) {
         Str word = r->words[w].text;
         if (word.len > 2 && (word.ptr[0] == '"' || word.ptr[0] == '\''))
             word = str_slice(word, 1, word.len - 1);
+        size_t before = r->path_count, exact = STR_NONE;
+        for (size_t i = 0; i < listing_count && exact == STR_NONE; i++)
+            if (str_eq(word, listing[i]))
+                exact = i;
+        if (exact != STR_NONE) {
+            add_path(r, arena, &capacity, listing[exact]);
+            continue;
+        }
+        read_folder(r, arena, &capacity, w, listing, listing_count);
         if (str_find_char(word, '.', 1) == STR_NONE && str_find_char(word, '/', 0) == STR_NONE)
             continue;
+        size_t named = r->path_count;
         for (size_t i = 0; i < listing_count; i++)
             if (names_path(word, listing[i]))
                 add_path(r, arena, &capacity, listing[i]);
+        r->is_path_shared |= named == before && r->path_count > named + 1;
     }
 }
 
@@ -461,25 +554,122 @@ static void read_names(Request *r, Arena *arena) {
 /* ---- words for the model ---- */
 
 static bool is_path_word(const Request *r, const Word *word) {
+    Str text = word->text;
+    if (text.len > 2 && (text.ptr[0] == '"' || text.ptr[0] == '\''))
+        text = str_slice(text, 1, text.len - 1);
     for (size_t i = 0; i < r->path_count; i++)
-        if (names_path(word->text, r->paths[i]))
+        if (names_path(text, r->paths[i]))
             return true;
     return false;
+}
+
+/* A verb with two letters swapped or one left out is that verb. */
+static Str without_slip(Str word) {
+    static const char *const VERBS[] = {"rename", "change", "replace", "remove",
+                                        "delete", "insert", "update"};
+    for (size_t v = 0; v < sizeof VERBS / sizeof *VERBS; v++) {
+        Str verb = str_of(VERBS[v]);
+        size_t same = 0;
+        while (same < verb.len && same < word.len && tolower((unsigned char)word.ptr[same]) == verb.ptr[same])
+            same++;
+        bool swapped = word.len == verb.len && same + 1 < verb.len && word.ptr[same] == verb.ptr[same + 1] &&
+                       word.ptr[same + 1] == verb.ptr[same] &&
+                       str_eq(str_from(word, same + 2), str_from(verb, same + 2));
+        bool missing = word.len + 1 == verb.len && same + 1 < verb.len &&
+                       str_eq(str_from(word, same), str_from(verb, same + 1));
+        if (swapped || missing)
+            return verb;
+    }
+    return word;
+}
+
+/* The words of the path phrase that begins at word i ("in the file src/a.py"); 0 when none does. */
+static size_t path_phrase(const Request *r, size_t i) {
+    if (!in_list(r->words[i].text, "in|of|from|inside|under"))
+        return 0;
+    if (i && in_list(r->words[i].text, "of") && in_list(r->words[i - 1].text, "include|import"))
+        return 0;
+    size_t n = 1;
+    while (i + n < r->word_count && n < 3 && in_list(r->words[i + n].text, "file|the|module"))
+        n++;
+    return i + n < r->word_count && is_path_word(r, &r->words[i + n]) ? n + 1 : 0;
+}
+
+/* The words without path phrases, without adjectives before a kind of name, without a typing slip in the
+ * verb.
+ */
+static Match words_to_match(const Request *r, Arena *arena) {
+    static const char ADJECTIVES[] = "local|private|public|static|file-local|internal|helper|module-level|"
+                                     "existing|CLI|command-line|command|command|instance|member|exported|"
+                                     "async|enum|protected";
+    Word *words = ARENA_ARRAY(arena, Word, r->word_count + 1);
+    Match m = {.text = r->text, .words = words};
+    for (size_t i = 0; i < r->word_count; i++) {
+        size_t phrase = path_phrase(r, i);
+        if (phrase) {
+            i += phrase - 1;
+            continue;
+        }
+        const Word *next = i + 1 < r->word_count ? &r->words[i + 1] : NULL;
+        if (next && !r->words[i].is_quoted && !next->is_quoted && in_list(r->words[i].text, ADJECTIVES) &&
+            in_list(next->text, class_words(S("KIND"))))
+            continue;
+        words[m.word_count] = r->words[i];
+        if (m.word_count < 4 && !r->words[i].is_quoted)
+            words[m.word_count].text = without_slip(r->words[i].text);
+        m.word_count++;
+    }
+    return m;
+}
+
+/* "Rename path to paths in load": what stands behind the operands names the place. */
+static void read_scope(Request *r, const Match *m) {
+    static const char GENERIC[] =
+        "code|test|tests|repo|repository|project|codebase|file|files|source|sources|"
+        "all|every|everything|here|there|it|this|that|the|a|an|seconds|general|go|"
+        "python|rust|java|c|javascript|typescript|comments|docs|line|condition";
+    if (r->scope.len || r->intent == INTENT_PARAM || r->intent == INTENT_INSERT)
+        return;
+    size_t at = m->end;
+    while (at < m->word_count && !in_list(m->words[at].text, "in|inside|within|under|of"))
+        at++;
+    if (at + 1 >= m->word_count)
+        return;
+    at++;
+    while (at + 1 < m->word_count && (in_list(m->words[at].text, "the|section|block|table|dict") ||
+                                      in_list(m->words[at].text, class_words(S("KIND")))))
+        at++;
+    Str word = scope_word(m->words[at].text);
+    bool is_last = at + 1 == m->word_count || in_list(m->words[at + 1].text, class_words(S("KIND")));
+    if (is_identifier(word) && !in_list(word, GENERIC) && is_last && !str_eq(word, r->from) &&
+        !str_eq(word, r->target))
+        r->scope = word;
+}
+
+static void read_intent(Request *r, Arena *arena) {
+    Match words = words_to_match(r, arena);
+    size_t limit = words.word_count < 8 ? words.word_count : 8;
+    for (size_t p = 0; p < sizeof PATTERNS / sizeof *PATTERNS; p++) {
+        for (size_t at = 0; at < limit; at++) {
+            Match m = words;
+            if (match_from(&m, PATTERNS[p].form, at)) {
+                take_operands(r, &PATTERNS[p], &m, arena);
+                r->is_after = strstr(PATTERNS[p].form, "after|") != NULL;
+                refine_intent(r);
+                read_scope(r, &m);
+                return;
+            }
+        }
+    }
 }
 
 /* The request on one line without "in src/a.py" phrases: the path is shown beside the excerpt anyway. */
 static Str plain_instruction(const Request *r, Arena *arena) {
     Buf out = {0};
     for (size_t i = 0; i < r->word_count; i++) {
-        const Word *next = i + 1 < r->word_count ? &r->words[i + 1] : NULL;
-        const Word *next2 = i + 2 < r->word_count ? &r->words[i + 2] : NULL;
-        bool leads = in_list(r->words[i].text, "in|of|from|inside");
-        if (leads && next && is_path_word(r, next)) {
-            i++;
-            continue;
-        }
-        if (leads && next2 && in_list(next->text, "file|the|module") && is_path_word(r, next2)) {
-            i += 2;
+        size_t phrase = path_phrase(r, i);
+        if (phrase) {
+            i += phrase - 1;
             continue;
         }
         if (out.len)
@@ -530,6 +720,13 @@ static Str canonical_words(const Request *r, Arena *arena) {
     }
 }
 
+void request_as_value(Request *r, Arena *arena) {
+    r->intent = INTENT_SET;
+    r->target = r->from;
+    r->from = S("");
+    r->canonical = canonical_words(r, arena);
+}
+
 bool request_unquote(Request *r, Arena *arena) {
     bool from = unquote(&r->from), target = unquote(&r->target);
     if (from)
@@ -550,11 +747,12 @@ bool request_unquote(Request *r, Arena *arena) {
 void request_read(Str text, const Str *listing, size_t listing_count, Arena *arena, Request *out) {
     *out = (Request){.text = str_trim(text)};
     read_words(out, arena);
-    read_intent(out, arena);
     read_paths(out, listing, listing_count, arena);
+    read_intent(out, arena);
     read_names(out, arena);
     for (size_t i = 0; i < out->word_count; i++)
-        if (in_list(out->words[i].text, "all|every|each|everywhere|calls|lines"))
+        if (in_list(out->words[i].text,
+                    "all|every|each|everywhere|calls|lines|statements|occurrences|uses|usages|mentions"))
             out->is_removal_of_all = true;
     out->instruction = plain_instruction(out, arena);
     out->canonical = canonical_words(out, arena);

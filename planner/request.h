@@ -37,8 +37,11 @@ typedef struct Request {
     RemoveKind remove_kind;
     bool is_calls; /* REPLACE of calls: operands are callees without "()" */
     bool is_removal_of_all;
-    bool is_after; /* INSERT: behind the target line */
-    Str *paths;    /* relative paths of the listing that the request names */
+    bool is_loose;       /* RENAME said as "change a to b": it may mean a value */
+    bool is_path_shared; /* a file name in the request fits several files */
+    Str scope;           /* the definition, section or mapping the change is to stay in; may be empty */
+    bool is_after;       /* INSERT: behind the target line */
+    Str *paths;          /* relative paths of the listing that the request names */
     size_t path_count;
     Str *names; /* identifiers worth searching, most telling first */
     size_t name_count;
@@ -52,6 +55,9 @@ void request_read(Str text, const Str *listing, size_t listing_count, Arena *are
 /* The second reading, when the operands were not found with the quotes they carry: quotes as mere marks.
  * False when there are none. */
 bool request_unquote(Request *request, Arena *arena);
+
+/* A loose rename, read as a value instead. */
+void request_as_value(Request *request, Arena *arena);
 
 bool is_identifier(Str s);
 /* Compound identifiers (a_b, aB, a2) are names even in prose. */

@@ -68,20 +68,88 @@ static size_t line_at(const FileTargets *t, size_t byte) {
     return t->line_count ? t->line_count - 1 : 0;
 }
 
+/* Whether the word names a module here: it stands for a file, and files are not moved. */
+static bool is_module_mention(Language language, Str line, size_t at) {
+    Str text = str_trim(line);
+    size_t begin = (size_t)(text.ptr - line.ptr), import = str_find(line, S(" import "), begin);
+    if (language == LANGUAGE_PYTHON)
+        return (str_starts(text, S("from ")) && import != STR_NONE && at < import) ||
+               (str_starts(text, S("import ")) && !str_contains(str_slice(line, 0, at), S(" as ")));
+    if (language == LANGUAGE_JAVA)
+        return str_starts(text, S("package ")) ||
+               (str_starts(text, S("import ")) && str_find_char(line, '.', at) != STR_NONE);
+    return false;
+}
+
+/* In texts of no grammar "name.c" is a file. */
+static bool is_file_mention(Turn *turn, Language language, Str text, size_t at, Str name) {
+    size_t end = at + name.len;
+    while (language == LANGUAGE_NONE && end < text.len &&
+           (isalnum((unsigned char)text.ptr[end]) || text.ptr[end] == '.'))
+        end++;
+    Str word = str_slice(text, at, end);
+    for (size_t i = 0; word.len > name.len && i < turn->listing.count; i++) {
+        Str path = turn->listing.paths[i];
+        size_t slash = str_rfind_char(path, '/');
+        if (str_eq(word, slash == STR_NONE ? path : str_from(path, slash + 1)))
+            return true;
+    }
+    return false;
+}
+
 /* Code occurrences, and mentions in prose and strings that clearly mean the name. */
 static bool rename_lines(Turn *turn, FileTargets *t, Err *err) {
     Str text = t->file->seen.text, name = turn->request.from;
+    Language language = t->file->language;
     OccurrenceList found = {0};
-    if (!syntax_occurrences(t->file->language, text, name, &turn->arena, &found, err))
+    if (!syntax_occurrences(language, text, name, &turn->arena, &found, err))
         found.count = 0; /* a text that cannot be parsed in time is searched as text */
     size_t capacity = 0, next = 0;
     for (size_t at = find_word(text, name, 0); at != STR_NONE; at = find_word(text, name, at + 1)) {
         while (next < found.count && found.items[next].begin < at)
             next++;
         bool is_code = next < found.count && found.items[next].begin == at;
-        if (is_code || mention_is_code(text, at, name))
-            add_target(t, &turn->arena, &capacity, line_at(t, at));
+        if ((!is_code && !mention_is_code(text, at, name)) || mention_is_path(text, at, name) ||
+            is_file_mention(turn, language, text, at, name))
+            continue;
+        size_t line = line_at(t, at);
+        if (is_code && is_module_mention(language, t->lines[line].text,
+                                         at - (size_t)(t->lines[line].text.ptr - text.ptr))) {
+            turn_problem(turn,
+                         str_printf(&turn->arena, "%.*s names a module at %.*s:%zu, and files are not moved",
+                                    STR_ARG(name), STR_ARG(t->file->path.relative), line + 1));
+            return true;
+        }
+        add_target(t, &turn->arena, &capacity, line);
+        t->items[t->count - 1].is_code |= is_code;
     }
+    return true;
+}
+
+/* Calls in code, neither definitions nor prototypes; calls of a member only where there are no plain ones. */
+static bool call_lines(Turn *turn, FileTargets *t, Err *err) {
+    Str text = t->file->seen.text, name = turn->request.from;
+    Str last = name;
+    for (size_t i = 0; i + 1 < name.len; i++)
+        if (strchr(".:>", name.ptr[i]))
+            last = str_from(name, i + 1);
+    OccurrenceList found;
+    SymbolList symbols;
+    if (!syntax_occurrences(t->file->language, text, last, &turn->arena, &found, err) ||
+        !syntax_symbols(t->file->language, text, &turn->arena, &symbols, err))
+        return false;
+    size_t capacity = 0;
+    for (int members = 0; members < 2 && t->count == 0; members++)
+        for (size_t i = 0; i < found.count; i++) {
+            size_t begin = found.items[i].begin - (name.len - last.len), line = found.items[i].line;
+            bool heads = found.items[i].is_definition;
+            for (size_t k = 0; k < symbols.count; k++)
+                heads |= symbols.items[k].name_begin == found.items[i].begin;
+            bool is_member = found.items[i].is_member && last.len == name.len;
+            if (!heads && is_member == (members == 1) && begin <= found.items[i].begin &&
+                find_call(text, name, begin) == begin)
+                add_target(t, &turn->arena, &capacity, line);
+        }
     return true;
 }
 
@@ -98,13 +166,6 @@ static bool wants_line(const Request *r, Str line) {
     case INTENT_INSERT: return str_eq(str_trim(line), str_trim(r->target));
     default: return false;
     }
-}
-
-static void scan_lines(Turn *turn, FileTargets *t) {
-    size_t capacity = 0;
-    for (size_t i = 0; i < t->line_count; i++)
-        if (wants_line(&turn->request, t->lines[i].text))
-            add_target(t, &turn->arena, &capacity, i);
 }
 
 /* A line that reads like the head of the function, for texts whose tree does not show it. */
@@ -125,11 +186,47 @@ static bool looks_like_head(Language language, Str line, Str name) {
     return str_ends(text, S("{")) || (is_c && before.len && !isspace((unsigned char)line.ptr[0]));
 }
 
+/* The only statement of an if or a loop without braces: without it the next statement would take its place.
+ */
+static bool is_lone_body(const FileTargets *t, size_t line) {
+    if (t->file->language == LANGUAGE_PYTHON || t->file->language == LANGUAGE_NONE)
+        return false;
+    while (line-- > 0) {
+        Str text = str_trim(t->lines[line].text);
+        if (text.len == 0 || str_starts(text, S("//")))
+            continue;
+        return text.ptr[text.len - 1] == ')' || str_eq(text, S("else")) || str_ends(text, S("} else"));
+    }
+    return false;
+}
+
+static void scan_lines(Turn *turn, FileTargets *t) {
+    const Request *r = &turn->request;
+    size_t capacity = 0;
+    for (size_t i = 0; i < t->line_count; i++) {
+        Str line = t->lines[i].text;
+        bool wanted = wants_line(r, line), removes = r->intent == INTENT_REMOVE;
+        bool lone = wanted && removes && is_lone_body(t, i);
+        bool used = !wanted && removes && r->remove_kind == REMOVE_CALL && r->is_removal_of_all &&
+                    find_call(line, r->target, 0) != STR_NONE &&
+                    !looks_like_head(t->file->language, line, r->target);
+        if (lone || used)
+            turn_problem(turn, str_printf(&turn->arena, "%.*s:%zu cannot go as a line of its own (%.*s)",
+                                          STR_ARG(t->file->path.relative), i + 1,
+                                          STR_ARG(str_slice(str_trim(line), 0, 80))));
+        else if (wanted)
+            add_target(t, &turn->arena, &capacity, i);
+    }
+}
+
 /* The definition of the function, and in C and C++ its prototypes. The target is the line that ends the
  * parameter list. */
 static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
     SymbolList symbols;
-    if (!syntax_symbols(t->file->language, t->file->seen.text, &turn->arena, &symbols, err))
+    OccurrenceList found;
+    Str text = t->file->seen.text;
+    if (!syntax_symbols(t->file->language, text, &turn->arena, &symbols, err) ||
+        !syntax_occurrences(t->file->language, text, turn->request.target, &turn->arena, &found, err))
         return false;
     size_t capacity = 0;
     bool c_like = t->file->language == LANGUAGE_C || t->file->language == LANGUAGE_CPP;
@@ -150,7 +247,12 @@ static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
             else if (symbol->kind == SYMBOL_FUNCTION && symbol->first_line < i && i <= symbol->last_line)
                 is_inside = true;
         }
-        bool is_prototype = c_like && !is_inside && str_contains(str_from(t->lines[i].text, at), S("("));
+        bool is_code = false;
+        for (size_t k = 0; k < found.count; k++)
+            is_code |= found.items[k].line == i;
+        bool is_prototype = c_like && is_code && !is_inside &&
+                            !str_starts(str_trim(t->lines[i].text), S("#")) &&
+                            find_call(t->lines[i].text, name, 0) != STR_NONE;
         if (!is_definition && !is_prototype &&
             (has_definition || !looks_like_head(t->file->language, t->lines[i].text, name)))
             continue;
@@ -165,6 +267,9 @@ static bool param_lines(Turn *turn, FileTargets *t, Err *err) {
                             ? str_range(signature.ptr, t->lines[last].text.ptr + t->lines[last].text.len)
                             : signature;
         }
+        while (last > i + 1 &&
+               (t->lines[last].text.len == 0 || str_starts(str_trim(t->lines[last].text), S(")"))))
+            last--; /* the last parameter stands further up than the bracket */
         add_target(t, &turn->arena, &capacity, last);
     }
     return true;
@@ -186,6 +291,11 @@ static bool find_in_file(Turn *turn, FileTargets *t, Err *err) {
     case INTENT_RENAME: return rename_lines(turn, t, err);
     case INTENT_PARAM: return param_lines(turn, t, err);
     case INTENT_OTHER: guess_lines(turn, t); return true;
+    case INTENT_REPLACE:
+        if (turn->request.is_calls && t->file->language != LANGUAGE_NONE)
+            return call_lines(turn, t, err);
+        scan_lines(turn, t);
+        return true;
     default: scan_lines(turn, t); return true;
     }
 }
@@ -308,10 +418,51 @@ static bool is_in_named_scope(Turn *turn, const FileTargets *file, size_t line) 
     return false;
 }
 
+/* "[client]" or "client:" above the line, at less indentation: what holds it. */
+static size_t indent_of(Str line) {
+    size_t n = 0;
+    while (n < line.len && (line.ptr[n] == ' ' || line.ptr[n] == '\t'))
+        n++;
+    return n;
+}
+
+static bool is_under(const FileTargets *file, size_t line, Str scope) {
+    size_t indent = indent_of(file->lines[line].text);
+    bool in_section = false;
+    for (size_t i = line; i-- > 0;) {
+        Str text = file->lines[i].text, bare = str_trim(text);
+        if (bare.len == 0)
+            continue;
+        bool is_section = file->file->language == LANGUAGE_NONE && bare.ptr[0] == '[' &&
+                          bare.ptr[bare.len - 1] == ']' && !in_section;
+        if (!is_section && indent_of(text) >= indent)
+            continue;
+        if (!is_section)
+            indent = indent_of(text);
+        in_section |= is_section;
+        if (find_word(text, scope, 0) != STR_NONE)
+            return true;
+    }
+    return false;
+}
+
+/* In the definition, section or mapping that the request names as the place of the change. */
+static bool is_in_scope(Turn *turn, const FileTargets *file, size_t line) {
+    Str scope = turn->request.scope;
+    SymbolList symbols;
+    if (syntax_symbols(file->file->language, file->file->seen.text, &turn->arena, &symbols, NULL))
+        for (size_t s = 0; s < symbols.count; s++)
+            if (str_eq(symbols.items[s].name, scope) && line >= symbols.items[s].first_line &&
+                line <= symbols.items[s].last_line)
+                return true;
+    return is_under(file, line, scope);
+}
+
 static bool is_top_level(Turn *turn, const FileTargets *file, size_t line) {
-    (void)turn;
     Str text = file->lines[line].text;
-    return text.len && !isspace((unsigned char)text.ptr[0]);
+    size_t at = find_word(text, turn->request.target, 0);
+    bool in_list = at != STR_NONE && str_find_char(str_slice(text, 0, at), '(', 0) != STR_NONE;
+    return text.len && !isspace((unsigned char)text.ptr[0]) && !in_list;
 }
 
 static bool is_whole_line(Turn *turn, const FileTargets *file, size_t line) {
@@ -351,9 +502,82 @@ static void tell_choice(Turn *turn, const FileTargets *files, size_t count, size
     buf_free(&out);
 }
 
+/* A member is renamed wherever it is used, if no other definition has its name; a parameter or a local only
+ * inside of the scope. True when the targets need no narrowing. */
+static bool renames_member(Turn *turn, const FileTargets *files, size_t count) {
+    const Request *r = &turn->request;
+    size_t inside = 0, outside = 0;
+    for (size_t f = 0; r->intent == INTENT_RENAME && f < count; f++) {
+        SymbolList symbols;
+        if (!syntax_symbols(files[f].file->language, files[f].file->seen.text, &turn->arena, &symbols, NULL))
+            continue;
+        for (size_t s = 0; s < symbols.count; s++) {
+            if (!str_eq(symbols.items[s].name, r->from) || symbols.items[s].is_declaration)
+                continue;
+            if (is_in_scope(turn, &files[f], line_at(&files[f], symbols.items[s].name_begin)))
+                inside++;
+            else
+                outside++;
+        }
+    }
+    if (inside && outside)
+        turn_problem(turn,
+                     str_printf(&turn->arena,
+                                "%.*s is defined outside of %.*s too, and its uses cannot be told apart",
+                                STR_ARG(r->from), STR_ARG(r->scope)));
+    return inside > 0;
+}
+
+static bool keep_scope(Turn *turn, FileTargets *files, size_t count) {
+    const Request *r = &turn->request;
+    if (r->scope.len == 0 || renames_member(turn, files, count))
+        return turn->problem_count == 0;
+    size_t kept = 0;
+    for (size_t f = 0; f < count; f++)
+        for (size_t i = 0; i < files[f].count; i++)
+            kept += is_in_scope(turn, &files[f], files[f].items[i].line);
+    if (kept == 0) {
+        turn_problem(turn, str_printf(&turn->arena, "%.*s was not found in %.*s", STR_ARG(search_key(r)),
+                                      STR_ARG(r->scope)));
+        return false;
+    }
+    prefer(turn, files, count, is_in_scope);
+    return true;
+}
+
+/* "change a to b" can mean a new name or a new value. */
+static bool is_loose_value(Turn *turn, const FileTargets *files, size_t count) {
+    const Request *r = &turn->request;
+    size_t at;
+    for (size_t f = 0; r->intent == INTENT_RENAME && r->is_loose && f < count; f++)
+        for (size_t i = 0; i < files[f].count; i++)
+            if (line_assigns(files[f].lines[files[f].items[i].line].text, r->from, &at)) {
+                turn_problem(turn,
+                             str_printf(&turn->arena,
+                                        "this can mean a new name or a new value; say `rename %.*s to "
+                                        "%.*s` or `set %.*s to \"%.*s\"`",
+                                        STR_ARG(r->from), STR_ARG(r->to), STR_ARG(r->from), STR_ARG(r->to)));
+                return true;
+            }
+    return false;
+}
+
+/* One file name that fits several files of which several would change. */
+static bool is_ambiguous_file(Turn *turn, const FileTargets *files, size_t count) {
+    const Request *r = &turn->request;
+    if (!r->is_path_shared || count < 2)
+        return false;
+    turn_problem(turn,
+                 str_printf(&turn->arena, "the file name fits %.*s and %.*s; name one with its folder",
+                            STR_ARG(files[0].file->path.relative), STR_ARG(files[1].file->path.relative)));
+    return true;
+}
+
 /* Requests about one place must end with one place. */
 static bool choose(Turn *turn, FileTargets *files, size_t count) {
     const Request *r = &turn->request;
+    if (is_loose_value(turn, files, count) || !keep_scope(turn, files, count))
+        return false;
     prefer(turn, files, count, is_in_named_scope);
     bool about_one = r->intent == INTENT_SET || r->intent == INTENT_INSERT ||
                      (r->intent == INTENT_REMOVE && !r->is_removal_of_all);
@@ -374,23 +598,7 @@ static bool choose(Turn *turn, FileTargets *files, size_t count) {
         tell_choice(turn, files, count, total);
         return false;
     }
-    return true;
-}
-
-static void tell_nothing(Turn *turn) {
-    const Request *r = &turn->request;
-    Str key = search_key(r);
-    if (r->intent == INTENT_OTHER)
-        return; /* labels_run says that this model cannot serve it */
-    if (key.len == 0)
-        turn_problem(turn, S("the request names nothing that can be searched for; quote the name or line to "
-                             "change, as in `old_name`"));
-    else if (r->path_count)
-        turn_problem(turn,
-                     str_printf(&turn->arena, "%.*s was not found in %.*s%s", STR_ARG(key),
-                                STR_ARG(r->paths[0]), r->path_count > 1 ? " and the other files named" : ""));
-    else
-        turn_problem(turn, str_printf(&turn->arena, "%.*s was not found in this repository", STR_ARG(key)));
+    return !is_ambiguous_file(turn, files, count);
 }
 
 /* Reads the candidate files and keeps those with targets. */
@@ -422,13 +630,63 @@ static bool find_in_files(Turn *turn, FileTargets **out, size_t *count, Err *err
     return true;
 }
 
+/* The name is there, but not with the value that the request says it has. */
+static bool tell_other_value(Turn *turn) {
+    Request *r = &turn->request;
+    if (r->intent != INTENT_SET || r->from.len == 0 || !is_identifier(r->target))
+        return false;
+    Str from = r->from;
+    FileTargets *files = NULL;
+    size_t count = 0;
+    r->from = S("");
+    bool found = find_in_files(turn, &files, &count, NULL) && count;
+    r->from = from;
+    if (found)
+        turn_problem(
+            turn,
+            str_printf(&turn->arena, "%.*s does not have the value %.*s (%.*s:%zu: %.*s)", STR_ARG(r->target),
+                       STR_ARG(from), STR_ARG(files[0].file->path.relative), files[0].items[0].line + 1,
+                       STR_ARG(str_slice(str_trim(files[0].lines[files[0].items[0].line].text), 0, 80))));
+    return found;
+}
+
+static void tell_nothing(Turn *turn) {
+    const Request *r = &turn->request;
+    Str key = search_key(r);
+    if (r->intent == INTENT_OTHER)
+        return; /* labels_run says that this model cannot serve it */
+    if (key.len == 0)
+        turn_problem(turn, S("the request names nothing that can be searched for; quote the name or line to "
+                             "change, as in `old_name`"));
+    else if (r->intent == INTENT_REMOVE && (r->remove_kind == REMOVE_CALL || r->remove_kind == REMOVE_IMPORT))
+        turn_problem(turn, str_printf(&turn->arena, "no line was found that is only %s of %.*s",
+                                      r->remove_kind == REMOVE_CALL ? "a call" : "the import", STR_ARG(key)));
+    else if (r->path_count)
+        turn_problem(turn,
+                     str_printf(&turn->arena, "%.*s was not found in %.*s%s", STR_ARG(key),
+                                STR_ARG(r->paths[0]), r->path_count > 1 ? " and the other files named" : ""));
+    else
+        turn_problem(turn, str_printf(&turn->arena, "%.*s was not found in this repository", STR_ARG(key)));
+}
+
+/* "Change level to debug" in a file of settings gives a value. */
+static void settle_loose(Turn *turn) {
+    Request *r = &turn->request;
+    bool all_settings = r->path_count > 0;
+    for (size_t i = 0; i < r->path_count; i++)
+        all_settings &= language_of(r->paths[i]) == LANGUAGE_NONE;
+    if (r->intent == INTENT_RENAME && r->is_loose && all_settings)
+        request_as_value(r, &turn->arena);
+}
+
 bool targets_find(Turn *turn, FileTargets **out, size_t *count, Err *err) {
+    settle_loose(turn);
     if (!find_in_files(turn, out, count, err))
         return false;
     if (*count == 0 && turn->problem_count == 0 && request_unquote(&turn->request, &turn->arena) &&
         !find_in_files(turn, out, count, err))
         return false;
-    if (*count == 0 && turn->problem_count == 0)
+    if (*count == 0 && turn->problem_count == 0 && !tell_other_value(turn))
         tell_nothing(turn);
     if (*count && !choose(turn, *out, *count))
         *count = 0;

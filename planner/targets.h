@@ -15,6 +15,8 @@ typedef struct LineText {
 typedef struct Target {
     size_t line; /* index into lines */
     bool is_done;
+    Str question; /* how to ask for this one; empty: as for all */
+    bool is_code; /* RENAME: more than a mention in a comment or a string */
 } Target;
 
 typedef struct FileTargets {

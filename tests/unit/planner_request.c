@@ -39,6 +39,18 @@ static const Row ROWS[] = {
     {"use === instead of `!==` in `a !== b`", INTENT_SET, "a !== b", "!==", "==="},
     {"change 30 to 60 in utils.c", INTENT_REPLACE, "", "30", "60"},
     {"Add the parameter `warn` with default 3 to `f`", INTENT_PARAM, "f", "", "warn=3"},
+    {"Rename the function load in pkg/utils.py to read_it", INTENT_RENAME, "", "load", "read_it"},
+    {"rename the local variable item to entry", INTENT_RENAME, "", "item", "entry"},
+    {"Rename the CLI option --output-dir to --out-dir", INTENT_REPLACE, "", "--output-dir", "--out-dir"},
+    {"renmae load_all to read_all", INTENT_RENAME, "", "load_all", "read_all"},
+    {"Replace println! with eprintln!.", INTENT_REPLACE, "", "println!", "eprintln!"},
+    {"Remove the unused import json", INTENT_REMOVE, "json", "", ""},
+    {"remove fmt.Println", INTENT_REMOVE, "fmt.Println", "", ""},
+    {"delete the comment `# load it`", INTENT_REMOVE, "# load it", "", ""},
+    {"Flip the condition port >= 1024 to port < 1024", INTENT_REPLACE, "", "port >= 1024", "port < 1024"},
+    {"Set the port in utils.py to 9000", INTENT_SET, "port", "", "9000"},
+    {"Set the value of LIMIT to 3", INTENT_SET, "LIMIT", "", "3"},
+    {"Make the code faster", INTENT_OTHER, "", "", ""},
     {"Why does it crash?", INTENT_OTHER, "", "", ""},
 };
 
@@ -53,6 +65,45 @@ static void test_intents(void) {
                   "%s: %s target <%.*s> from <%.*s> to <%.*s>", row->text, intent_name(r.intent),
                   STR_ARG(r.target), STR_ARG(r.from), STR_ARG(r.to));
     }
+    arena_free(&arena);
+}
+
+typedef struct ScopeRow {
+    const char *text, *scope, *from, *target;
+} ScopeRow;
+
+static const ScopeRow SCOPES[] = {
+    {"Rename Config.save to Config.store", "Config", "save", ""},
+    {"rename the method save of class Config to store", "Config", "save", ""},
+    {"Rename util_add's parameter b to addend", "util_add", "b", ""},
+    {"rename path to paths in load_all", "load_all", "path", ""},
+    {"Set the \"retries\" entry in SETTINGS to 7", "SETTINGS", "", "retries"},
+    {"change port under [client] to 9191", "client", "", "port"},
+    {"Change the default port of connect from 80 to 90", "connect", "80", "port"},
+    {"In connect, change `port >= 1024` to `port > 1024`", "connect", "port >= 1024", ""},
+    {"Rename a_b to c_d everywhere in the code", "", "a_b", ""},
+    {"Rename a_b to c_d in the tests too", "", "a_b", ""},
+};
+
+static void test_scopes(void) {
+    Arena arena = {0};
+    for (size_t i = 0; i < sizeof SCOPES / sizeof *SCOPES; i++) {
+        const ScopeRow *row = &SCOPES[i];
+        Request r;
+        request_read(str_of(row->text), LISTING, 5, &arena, &r);
+        CHECK_MSG(str_eq(r.scope, str_of(row->scope)) && str_eq(r.from, str_of(row->from)) &&
+                      str_eq(r.target, str_of(row->target)),
+                  "%s: %s scope <%.*s> from <%.*s> target <%.*s>", row->text, intent_name(r.intent),
+                  STR_ARG(r.scope), STR_ARG(r.from), STR_ARG(r.target));
+    }
+    Request r;
+    request_read(S("change level to debug"), LISTING, 5, &arena, &r);
+    CHECK(r.intent == INTENT_RENAME && r.is_loose);
+    request_as_value(&r, &arena);
+    CHECK_INT(r.intent, INTENT_SET);
+    CHECK_STR(r.canonical, S("Change `level` to debug"));
+    request_read(S("rename a to b in tests"), LISTING, 5, &arena, &r);
+    CHECK(r.path_count == 1 && str_eq(r.paths[0], S("tests/test_utils.py")));
     arena_free(&arena);
 }
 
@@ -93,6 +144,8 @@ static void test_random_text(void) {
     }
 }
 
-static const TestCase CASES[] = {
-    {"intents", test_intents}, {"paths_and_names", test_paths_and_names}, {"random_text", test_random_text}};
+static const TestCase CASES[] = {{"intents", test_intents},
+                                 {"scopes", test_scopes},
+                                 {"paths_and_names", test_paths_and_names},
+                                 {"random_text", test_random_text}};
 TEST_SUITE(PLANNER_REQUEST_SUITE, "request", CASES);
