@@ -308,7 +308,11 @@ static bool work_target(Turn *turn, FileTargets *t, Target *target, Err *err) {
             return false;
         take_answer(turn, t, &excerpt, &answer);
     }
-    if (!target->is_done)
+    if (!target->is_done && turn->request.intent == INTENT_RENAME && !target->is_code &&
+        t->file->language != LANGUAGE_NONE)
+        turn_thought(turn, str_printf(&turn->arena, "%.*s:%zu mentions the old name and stays as it is.\n",
+                                      STR_ARG(t->file->path.relative), target->line + 1));
+    else if (!target->is_done)
         turn_problem(turn, str_printf(&turn->arena,
                                       "%.*s:%zu: the model found no edit that passes the checks (%.*s)",
                                       STR_ARG(t->file->path.relative), target->line + 1,
@@ -355,48 +359,92 @@ static bool is_target_line(const FileTargets *file, size_t line) {
     return false;
 }
 
-/* The old name must be gone from the code, and the new one must not have meant something before. */
-static void check_rename(Turn *turn, const FileTargets *files, size_t count) {
+/* The innermost function around a line; NULL at file level. The first line belongs to what is outside, too:
+ * the name of the function stands there. */
+static const Symbol *function_around(const SymbolList *symbols, size_t line) {
+    const Symbol *found = NULL;
+    for (size_t s = 0; s < symbols->count; s++) {
+        const Symbol *symbol = &symbols->items[s];
+        if (symbol->kind == SYMBOL_FUNCTION && symbol->first_line <= line && line <= symbol->last_line)
+            found = symbol;
+    }
+    return found;
+}
+
+/* The new name must not be in use where the old one is: two things would become one. */
+static void check_capture(Turn *turn, const FileTargets *file, const SymbolList *symbols) {
+    const Request *r = &turn->request;
+    OccurrenceList old_name, new_name;
+    Str text = file->file->seen.text;
+    if (file->file->language == LANGUAGE_NONE ||
+        !syntax_occurrences(file->file->language, text, r->from, &turn->arena, &old_name, NULL) ||
+        !syntax_occurrences(file->file->language, text, r->to, &turn->arena, &new_name, NULL))
+        return;
+    for (size_t n = 0; n < new_name.count; n++)
+        for (size_t o = 0; o < old_name.count; o++) {
+            const Occurrence *a = &old_name.items[o], *b = &new_name.items[n];
+            if (a->is_member || b->is_member || !is_target_line(file, a->line))
+                continue;
+            const Symbol *here = function_around(symbols, a->line),
+                         *there = function_around(symbols, b->line);
+            bool is_head = a->is_definition && here && here->name_begin == a->begin;
+            if (is_head ? here->depth > 0 : here && here != there)
+                continue; /* a method is reached through its object only */
+            turn_problem(turn,
+                         str_printf(&turn->arena, "%.*s:%zu already uses the name %.*s; choose another name",
+                                    STR_ARG(file->file->path.relative), b->line + 1, STR_ARG(r->to)));
+            return;
+        }
+}
+
+/* The new name must not mean something already; known before the model is asked. */
+static void check_new_name(Turn *turn, const FileTargets *files, size_t count) {
     const Request *r = &turn->request;
     for (size_t f = 0; f < count; f++) {
         const FileWork *file = files[f].file;
-        OccurrenceList left = {0};
-        if (!syntax_occurrences(file->language, file->new_text, r->from, &turn->arena, &left, NULL))
-            left.count = 0;
-        for (size_t i = 0; i < left.count; i++) {
-            if (!is_target_line(&files[f], left.items[i].line))
-                continue;
-            turn_problem(turn,
-                         str_printf(&turn->arena, "%.*s:%zu still uses %.*s", STR_ARG(file->path.relative),
-                                    left.items[i].line + 1, STR_ARG(r->from)));
-            break;
-        }
         SymbolList symbols = {0};
         if (!syntax_symbols(file->language, file->seen.text, &turn->arena, &symbols, NULL))
             continue;
+        size_t before = turn->problem_count;
         for (size_t s = 0; s < symbols.count; s++)
             if (str_eq(symbols.items[s].name, r->to))
                 turn_problem(turn,
                              str_printf(&turn->arena, "%.*s:%zu already defines %.*s; choose another name",
                                         STR_ARG(file->path.relative), symbols.items[s].first_line + 1,
                                         STR_ARG(r->to)));
+        if (turn->problem_count == before)
+            check_capture(turn, &files[f], &symbols);
     }
 }
 
-/* Callers that would break: a new parameter without a default value. */
-static bool check_param(Turn *turn, const FileTargets *files, size_t count, Err *err) {
+/* The old name must be gone from the code. */
+static void check_old_name(Turn *turn, const FileTargets *files, size_t count) {
     const Request *r = &turn->request;
-    if (str_contains(r->to, S("=")))
-        return true;
-    Query query = {.pattern = r->target, .is_fixed = true, .whole_word = true};
-    Hits hits;
-    if (!ws_find(turn->ws, &query, &turn->arena, &hits, err))
-        return false;
-    for (size_t i = 0; i < hits.count; i++) {
-        const Hit *hit = &hits.items[i];
-        size_t end = hit->column + hit->length;
-        bool is_call = end < hit->text.len && hit->text.ptr[end] == '(', is_target = false;
+    for (size_t f = 0; f < count && turn->problem_count == 0; f++) {
+        const FileWork *file = files[f].file;
+        OccurrenceList left = {0};
+        if (!syntax_occurrences(file->language, file->new_text, r->from, &turn->arena, &left, NULL))
+            continue;
+        for (size_t i = 0; i < left.count && turn->problem_count == 0; i++)
+            if (is_target_line(&files[f], left.items[i].line))
+                turn_problem(turn, str_printf(&turn->arena, "%.*s:%zu still uses %.*s",
+                                              STR_ARG(file->path.relative), left.items[i].line + 1,
+                                              STR_ARG(r->from)));
+    }
+}
+
+/* The number of callers that a new parameter without a default value would break; *first is one of them. */
+static size_t broken_callers(const Turn *turn, const FileTargets *files, size_t count, const Hits *hits,
+                             const Hit **first) {
+    size_t broken = 0;
+    Str name = turn->request.target;
+    for (size_t i = 0; i < hits->count; i++) {
+        const Hit *hit = &hits->items[i];
         Language language = language_of(hit->path);
+        bool is_call = find_call(hit->text, name, 0) != STR_NONE, is_target = false;
+        bool is_comment = str_starts(str_trim(hit->text), S("*")) ||
+                          str_starts(str_trim(hit->text), S("//")) ||
+                          str_starts(str_trim(hit->text), S("/*")) || str_starts(str_trim(hit->text), S("#"));
         for (size_t f = 0; f < count; f++)
             for (size_t k = 0; k < files[f].count; k++)
                 is_target |= str_eq(files[f].file->path.relative, hit->path) &&
@@ -405,14 +453,37 @@ static bool check_param(Turn *turn, const FileTargets *files, size_t count, Err 
                              (files[f].items[k].line + 1 == hit->line || !brackets_match(S(""), hit->text));
         bool tolerant =
             language == LANGUAGE_JAVASCRIPT || language == LANGUAGE_TYPESCRIPT || language == LANGUAGE_TSX;
-        if (is_call && !is_target && language != LANGUAGE_NONE && !tolerant)
-            turn_problem(
-                turn,
-                str_printf(
-                    &turn->arena,
-                    "%.*s:%zu calls %.*s without the new parameter and would break; give it a default value",
-                    STR_ARG(hit->path), hit->line, STR_ARG(r->target)));
+        if (!is_call || is_comment || is_target || language == LANGUAGE_NONE || tolerant)
+            continue;
+        if (broken++ == 0)
+            *first = hit;
     }
+    return broken;
+}
+
+static bool check_param(Turn *turn, const FileTargets *files, size_t count, Err *err) {
+    const Request *r = &turn->request;
+    if (str_contains(r->to, S("=")))
+        return true;
+    Query query = {.pattern = r->target, .is_fixed = true, .whole_word = true};
+    Hits hits;
+    if (!ws_find(turn->ws, &query, &turn->arena, &hits, err))
+        return false;
+    const Hit *first = NULL;
+    size_t broken = broken_callers(turn, files, count, &hits, &first);
+    if (broken == 0)
+        return true;
+    bool has_defaults =
+        language_of(first->path) == LANGUAGE_PYTHON || language_of(first->path) == LANGUAGE_CPP;
+    turn->problem_count = 0; /* this one is the reason, whatever else did not work */
+    turn_problem(turn, str_printf(&turn->arena,
+                                  "%.*s is called without the new parameter in %zu place%s (first %.*s:%zu) "
+                                  "and would break; %s",
+                                  STR_ARG(r->target), broken, broken == 1 ? "" : "s", STR_ARG(first->path),
+                                  first->line,
+                                  has_defaults ? "give it a default value"
+                                               : "this language has no default values, so change the callers "
+                                                 "and the function together with a larger model"));
     return true;
 }
 
@@ -422,11 +493,14 @@ bool labels_run(Turn *turn, Err *err) {
     size_t count = 0;
     if (!targets_find(turn, &files, &count, err))
         return false;
-    for (size_t i = 0; i < count; i++)
+    if (turn->request.intent == INTENT_RENAME)
+        check_new_name(turn, files, count);
+    bool is_settled_before = turn->problem_count && turn->request.intent != INTENT_OTHER;
+    for (size_t i = 0; i < count && !is_settled_before; i++)
         if (!work_file(turn, &files[i], err))
             return false;
     if (turn->request.intent == INTENT_RENAME)
-        check_rename(turn, files, count);
+        check_old_name(turn, files, count);
     if (turn->request.intent == INTENT_PARAM && !check_param(turn, files, count, err))
         return false;
     bool changed = false;

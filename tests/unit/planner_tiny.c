@@ -125,6 +125,12 @@ typedef struct Refusal {
 static const Refusal REFUSALS[] = {
     {"Rename nothing_here to something_else", "nothing_here was not found"},
     {"Rename goods_total to show", "already defines show"},
+    {"Rename rate to items in prices.py", "already uses the name items"},
+    {"Rename prices to costs", "names a module"},
+    {"Change DEBUG to True", "DEBUG is True already (prices.py:2)"},
+    {"Change TAX_RATE from 7 to 8", "does not have the value 7 (prices.py:1"},
+    {"Rename items to goods in nowhere_at_all", "was not found in nowhere_at_all"},
+    {"Add a parameter currency to goods_total", "give it a default value"},
     {"Add a parameter currency to the function goods_total", "would break"},
     {"Change items to 3", "fits"},
     {"Why is the sky blue?", "answers no questions"},
