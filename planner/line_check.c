@@ -133,6 +133,11 @@ static bool is_renamed(Str old_line, Str new_line, Str from, Str to) {
     }
 }
 
+/* CMake: "set(NAME value)". */
+static bool is_cmake_set(Str line, size_t at, size_t end) {
+    return str_eq(str_trim(str_slice(line, 0, at)), S("set(")) && end < line.len && line.ptr[end] == ' ';
+}
+
 bool line_assigns(Str line, Str name, size_t *value_at) {
     for (size_t at = find_word(line, name, 0); at != STR_NONE; at = find_word(line, name, at + 1)) {
         size_t i = at + name.len;
@@ -141,6 +146,10 @@ bool line_assigns(Str line, Str name, size_t *value_at) {
             i++; /* a quoted key */
         Str before = str_trim(str_slice(line, 0, at));
         bool define = str_starts(before, S("#")) && str_ends(before, S("define"));
+        if (is_cmake_set(line, at, i)) {
+            *value_at = i;
+            return true;
+        }
         size_t start = i;
         while (i < line.len && line.ptr[i] != '=' && line.ptr[i] != ',' && line.ptr[i] != ';' &&
                line.ptr[i] != '(' && line.ptr[i] != ')')
