@@ -487,11 +487,36 @@ static bool check_param(Turn *turn, const FileTargets *files, size_t count, Err 
     return true;
 }
 
+/* Python's argparse and its like keep the value of --output-dir as output_dir. */
+static bool check_option(Turn *turn, Err *err) {
+    const Request *r = &turn->request;
+    if (r->intent != INTENT_REPLACE || !str_starts(r->from, S("--")))
+        return true;
+    Buf name = {0};
+    for (size_t i = 2; i < r->from.len; i++)
+        buf_char(&name, r->from.ptr[i] == '-' ? '_' : r->from.ptr[i]);
+    Query query = {.pattern = buf_copy(&name, &turn->arena), .is_fixed = true, .whole_word = true};
+    buf_free(&name);
+    Hits hits = {0};
+    if (!is_compound(query.pattern))
+        return true;
+    if (!ws_find(turn->ws, &query, &turn->arena, &hits, err))
+        return false;
+    if (hits.count)
+        turn_problem(turn, str_printf(&turn->arena,
+                                      "%.*s:%zu uses %.*s, which may follow from %.*s; rename it first",
+                                      STR_ARG(hits.items[0].path), hits.items[0].line, STR_ARG(query.pattern),
+                                      STR_ARG(r->from)));
+    return true;
+}
+
 bool labels_run(Turn *turn, Err *err) {
     turn->must_be_whole = true;
     FileTargets *files = NULL;
     size_t count = 0;
     if (!targets_find(turn, &files, &count, err))
+        return false;
+    if (count && !check_option(turn, err))
         return false;
     if (turn->request.intent == INTENT_RENAME)
         check_new_name(turn, files, count);

@@ -38,8 +38,9 @@ static const NamedText SHOP[] = {
     {"prices.py", "TAX_RATE = 19\r\nDEBUG = True\r\n\r\n\r\ndef goods_total(items, rate):\r\n    "
                   "\"\"\"goods_total adds up.\"\"\"\r\n"
                   "    return sum(items) * (1 + rate)\r\n"},
-    {"report.py", "import sys\nimport prices\n\n\ndef show(items):\n    print(prices.goods_total(items, "
-                  "rate=0))\n    sys.stdout.flush()\n"},
+    {"report.py",
+     "import sys  # --goods-total\nimport prices\n\n\ndef show(items):\n    print(prices.goods_total(items, "
+     "rate=0))\n    sys.stdout.flush()\n"},
 };
 enum { SHOP_FILES = sizeof SHOP / sizeof *SHOP };
 
@@ -127,6 +128,7 @@ static const Refusal REFUSALS[] = {
     {"Rename goods_total to show", "already defines show"},
     {"Rename rate to items in prices.py", "already uses the name items"},
     {"Rename prices to costs", "names a module"},
+    {"Rename the option --goods-total to --sum", "uses goods_total, which may follow from --goods-total"},
     {"Change DEBUG to True", "DEBUG is True already (prices.py:2)"},
     {"Change TAX_RATE from 7 to 8", "does not have the value 7 (prices.py:1"},
     {"Rename items to goods in nowhere_at_all", "was not found in nowhere_at_all"},
