@@ -1,4 +1,4 @@
-#include "planner/request.h"
+#include "planner/request_internal.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -112,16 +112,6 @@ static const WordClass CLASSES[] = {
     {"PARAMETER", "parameter|argument|param|arg"},
 };
 
-static bool in_list(Str word, const char *list) {
-    while (*list) {
-        size_t n = strcspn(list, "|");
-        if (str_eq_nocase(word, (Str){list, n}))
-            return true;
-        list += n + (list[n] == '|');
-    }
-    return false;
-}
-
 static const char *class_words(Str name) {
     for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++)
         if (str_eq(name, str_of(CLASSES[i].name)))
@@ -158,7 +148,7 @@ bool is_literal(Str s) {
     if (isdigit((unsigned char)c) ||
         ((c == '-' || c == '.') && s.len > 1 && isdigit((unsigned char)s.ptr[1])))
         return true;
-    return in_list(s, "True|False|None|null|nil|NULL|nullptr|undefined");
+    return word_in_list(s, "True|False|None|null|nil|NULL|nullptr|undefined");
 }
 
 const char *intent_name(Intent intent) {
@@ -237,7 +227,7 @@ static bool next_element(const char **form, Str *element) {
 static bool word_fits(const Word *word, Str element) {
     const char *words = class_words(element);
     if (words)
-        return !word->is_quoted && in_list(word->text, words);
+        return !word->is_quoted && word_in_list(word->text, words);
     if (word->is_quoted)
         return false;
     for (size_t at = 0; at <= element.len;) {
@@ -413,7 +403,7 @@ static void take_operands(Request *r, const Pattern *p, const Match *m, Arena *a
 
 static bool says_change(const Request *r) {
     for (size_t i = 0; i < r->word_count; i++)
-        if (in_list(r->words[i].text, "change|set|switch|update"))
+        if (word_in_list(r->words[i].text, "change|set|switch|update"))
             return true;
     return false;
 }
@@ -434,121 +424,13 @@ static void refine_intent(Request *r) {
         r->intent = INTENT_REPLACE;
         r->from = r->target;
     } else if (r->intent == INTENT_SET && r->from.len == 0 && is_identifier(r->target) &&
-               is_identifier(r->to) && !is_literal(r->to) && !in_list(r->to, "true|false") &&
+               is_identifier(r->to) && !is_literal(r->to) && !word_in_list(r->to, "true|false") &&
                is_compound(r->target) && is_compound(r->to)) {
         r->intent = INTENT_RENAME;
         r->from = r->target;
     }
     if (r->intent == INTENT_RENAME && (!is_identifier(r->from) || !is_identifier(r->to)))
         r->intent = INTENT_REPLACE;
-}
-
-/* ---- paths and names ---- */
-
-static Str base_name(Str path) {
-    size_t slash = str_rfind_char(path, '/');
-    return slash == STR_NONE ? path : str_from(path, slash + 1);
-}
-
-static void add_path(Request *r, Arena *arena, size_t *capacity, Str path) {
-    for (size_t i = 0; i < r->path_count; i++)
-        if (str_eq(r->paths[i], path))
-            return;
-    LIST_PUSH(arena, r->paths, r->path_count, *capacity, path);
-}
-
-static bool names_path(Str word, Str path) {
-    if (str_starts(word, S("./")) || str_starts(word, S("@")))
-        word = str_from(word, word.ptr[0] == '@' ? 1 : 2);
-    if (str_eq(word, path))
-        return true;
-    bool has_folder = str_find_char(word, '/', 0) != STR_NONE;
-    if (has_folder)
-        return str_ends(path, word) && path.len > word.len && path.ptr[path.len - word.len - 1] == '/';
-    return str_find_char(word, '.', 1) != STR_NONE && str_eq(base_name(path), word);
-}
-
-/* All files of a folder: "in tests", but not "in the tests too". */
-static void read_folder(Request *r, Arena *arena, size_t *capacity, size_t w, const Str *listing,
-                        size_t listing_count) {
-    Str word = r->words[w].text;
-    bool leads = w && in_list(r->words[w - 1].text, "in|inside|under|within|the|folder|directory");
-    bool adds = w + 1 < r->word_count && in_list(r->words[w + 1].text, "too|also|as");
-    if (str_ends(word, S("/")))
-        word = str_slice(word, 0, word.len - 1);
-    if (!leads || adds || word.len == 0)
-        return;
-    for (size_t i = 0; i < listing_count; i++)
-        if (str_starts(listing[i], word) && listing[i].len > word.len && listing[i].ptr[word.len] == '/')
-            add_path(r, arena, capacity, listing[i]);
-}
-
-static void read_paths(Request *r, const Str *listing, size_t listing_count, Arena *arena) {
-    size_t capacity = 0;
-    for (size_t w = 0; w < r->word_count; w++) {
-        Str word = r->words[w].text;
-        if (word.len > 2 && (word.ptr[0] == '"' || word.ptr[0] == '\''))
-            word = str_slice(word, 1, word.len - 1);
-        size_t before = r->path_count, exact = STR_NONE;
-        for (size_t i = 0; i < listing_count && exact == STR_NONE; i++)
-            if (str_eq(word, listing[i]))
-                exact = i;
-        if (exact != STR_NONE) {
-            add_path(r, arena, &capacity, listing[exact]);
-            continue;
-        }
-        read_folder(r, arena, &capacity, w, listing, listing_count);
-        if (str_find_char(word, '.', 1) == STR_NONE && str_find_char(word, '/', 0) == STR_NONE)
-            continue;
-        size_t named = r->path_count;
-        for (size_t i = 0; i < listing_count; i++)
-            if (names_path(word, listing[i]))
-                add_path(r, arena, &capacity, listing[i]);
-        r->is_path_shared |= named == before && r->path_count > named + 1;
-    }
-}
-
-static const char STOP_WORDS[] = "a|an|all|and|any|as|at|be|before|after|below|above|by|call|calls|change|"
-                                 "code|delete|drop|each|every|everywhere|file|files|for|from|"
-                                 "function|functions|here|if|in|insert|instead|into|is|it|its|line|lines|"
-                                 "make|method|class|name|new|not|of|on|or|please|put|remove|rename|"
-                                 "replace|set|should|must|statement|statements|that|the|their|this|to|use|"
-                                 "uses|value|variable|with|without|when|where|which|add|"
-                                 "parameter|argument|default|so|update|fix|can|could|would|you|i|we|want|"
-                                 "need|into|only|also|then|now|write|create|import|return|true|"
-                                 "false|none|null";
-
-static void add_name(Request *r, Arena *arena, size_t *capacity, Str name) {
-    if (name.len < 2 || r->name_count >= 16)
-        return;
-    for (size_t i = 0; i < r->name_count; i++)
-        if (str_eq(r->names[i], name))
-            return;
-    LIST_PUSH(arena, r->names, r->name_count, *capacity, name);
-}
-
-/* Every identifier inside s. */
-static void add_identifiers(Request *r, Arena *arena, size_t *capacity, Str s, bool only_compound) {
-    for (size_t i = 0; i < s.len;) {
-        size_t start = i;
-        while (i < s.len && (isalnum((unsigned char)s.ptr[i]) || s.ptr[i] == '_'))
-            i++;
-        Str name = str_slice(s, start, i);
-        if (is_identifier(name) && !in_list(name, STOP_WORDS) && (!only_compound || is_compound(name)))
-            add_name(r, arena, capacity, name);
-        if (i == start)
-            i++;
-    }
-}
-
-static void read_names(Request *r, Arena *arena) {
-    size_t capacity = 0;
-    add_identifiers(r, arena, &capacity, r->target, false);
-    add_identifiers(r, arena, &capacity, r->from, false);
-    for (int pass = 0; pass < 3; pass++) /* quoted, then compound, then any other word */
-        for (size_t i = 0; i < r->word_count; i++)
-            if (pass == 0 ? r->words[i].is_quoted : !r->words[i].is_quoted)
-                add_identifiers(r, arena, &capacity, r->words[i].text, pass == 1);
 }
 
 /* ---- words for the model ---- */
@@ -558,7 +440,7 @@ static bool is_path_word(const Request *r, const Word *word) {
     if (text.len > 2 && (text.ptr[0] == '"' || text.ptr[0] == '\''))
         text = str_slice(text, 1, text.len - 1);
     for (size_t i = 0; i < r->path_count; i++)
-        if (names_path(text, r->paths[i]))
+        if (word_names_path(text, r->paths[i]))
             return true;
     return false;
 }
@@ -585,12 +467,12 @@ static Str without_slip(Str word) {
 
 /* The words of the path phrase that begins at word i ("in the file src/a.py"); 0 when none does. */
 static size_t path_phrase(const Request *r, size_t i) {
-    if (!in_list(r->words[i].text, "in|of|from|inside|under"))
+    if (!word_in_list(r->words[i].text, "in|of|from|inside|under"))
         return 0;
-    if (i && in_list(r->words[i].text, "of") && in_list(r->words[i - 1].text, "include|import"))
+    if (i && word_in_list(r->words[i].text, "of") && word_in_list(r->words[i - 1].text, "include|import"))
         return 0;
     size_t n = 1;
-    while (i + n < r->word_count && n < 3 && in_list(r->words[i + n].text, "file|the|module"))
+    while (i + n < r->word_count && n < 3 && word_in_list(r->words[i + n].text, "file|the|module"))
         n++;
     return i + n < r->word_count && is_path_word(r, &r->words[i + n]) ? n + 1 : 0;
 }
@@ -611,8 +493,8 @@ static Match words_to_match(const Request *r, Arena *arena) {
             continue;
         }
         const Word *next = i + 1 < r->word_count ? &r->words[i + 1] : NULL;
-        if (next && !r->words[i].is_quoted && !next->is_quoted && in_list(r->words[i].text, ADJECTIVES) &&
-            in_list(next->text, class_words(S("KIND"))))
+        if (next && !r->words[i].is_quoted && !next->is_quoted &&
+            word_in_list(r->words[i].text, ADJECTIVES) && word_in_list(next->text, class_words(S("KIND"))))
             continue;
         words[m.word_count] = r->words[i];
         if (m.word_count < 4 && !r->words[i].is_quoted)
@@ -631,17 +513,17 @@ static void read_scope(Request *r, const Match *m) {
     if (r->scope.len || r->intent == INTENT_PARAM || r->intent == INTENT_INSERT)
         return;
     size_t at = m->end;
-    while (at < m->word_count && !in_list(m->words[at].text, "in|inside|within|under|of"))
+    while (at < m->word_count && !word_in_list(m->words[at].text, "in|inside|within|under|of"))
         at++;
     if (at + 1 >= m->word_count)
         return;
     at++;
-    while (at + 1 < m->word_count && (in_list(m->words[at].text, "the|section|block|table|dict") ||
-                                      in_list(m->words[at].text, class_words(S("KIND")))))
+    while (at + 1 < m->word_count && (word_in_list(m->words[at].text, "the|section|block|table|dict") ||
+                                      word_in_list(m->words[at].text, class_words(S("KIND")))))
         at++;
     Str word = scope_word(m->words[at].text);
-    bool is_last = at + 1 == m->word_count || in_list(m->words[at + 1].text, class_words(S("KIND")));
-    if (is_identifier(word) && !in_list(word, GENERIC) && is_last && !str_eq(word, r->from) &&
+    bool is_last = at + 1 == m->word_count || word_in_list(m->words[at + 1].text, class_words(S("KIND")));
+    if (is_identifier(word) && !word_in_list(word, GENERIC) && is_last && !str_eq(word, r->from) &&
         !str_eq(word, r->target))
         r->scope = word;
 }
@@ -747,12 +629,12 @@ bool request_unquote(Request *r, Arena *arena) {
 void request_read(Str text, const Str *listing, size_t listing_count, Arena *arena, Request *out) {
     *out = (Request){.text = str_trim(text)};
     read_words(out, arena);
-    read_paths(out, listing, listing_count, arena);
+    request_read_paths(out, listing, listing_count, arena);
     read_intent(out, arena);
-    read_names(out, arena);
+    request_read_names(out, arena);
     for (size_t i = 0; i < out->word_count; i++)
-        if (in_list(out->words[i].text,
-                    "all|every|each|everywhere|calls|lines|statements|occurrences|uses|usages|mentions"))
+        if (word_in_list(out->words[i].text,
+                         "all|every|each|everywhere|calls|lines|statements|occurrences|uses|usages|mentions"))
             out->is_removal_of_all = true;
     out->instruction = plain_instruction(out, arena);
     out->canonical = canonical_words(out, arena);
