@@ -98,8 +98,8 @@ typedef struct Sampling {
 typedef struct ChatSink {
     void *ctx;
     bool (*text)(void *ctx, Str piece); /* whole UTF-8 sequences only */
-    bool (*token)(void *ctx, int32_t id, const float *logits,
-                  size_t vocabulary); /* raw logits the token was chosen from */
+    /* The raw logits the token was chosen from; NULL for a token that the grammar left no choice about. */
+    bool (*token)(void *ctx, int32_t id, const float *logits, size_t vocabulary);
 } ChatSink;
 
 typedef enum StopReason { STOP_END, STOP_LENGTH, STOP_SINK, STOP_CANCELLED } StopReason;
