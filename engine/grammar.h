@@ -20,8 +20,9 @@
  * selected and the block counts as escaped (the way out). Files that cannot be quoted are not offered.
  * docs/decisions/forced-edits.md tells the rest.
  *  - FORM_LABELS, for mux-tiny: labels <|k|> rise and exist; modes as in docs/decisions/labels.md:
- *    LABELS_FREE (only form), LABELS_GUIDED, LABELS_STRICT (old line followed token by token, foreign text
- * let in).
+ *    LABELS_FREE (only form), LABELS_GUIDED,
+ *    LABELS_STRICT (old line followed token by token, foreign text let in),
+ *    LABELS_ANCHORED (foreign text only at words of the old line that the request holds too).
  *
  * A Mask belongs to one generation and one thread; a Vocabulary is shared by any number of them. mask_next
  * costs at most ~50 microseconds on average for a 150k vocabulary and a 2,000-line file (tests/bench/mask).
