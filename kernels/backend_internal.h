@@ -6,16 +6,30 @@
 
 #include "kernels/backend.h"
 
+/* Each entry does what backend.h says of the function of its name; backend.c has checked what can be checked
+ * without knowing the device: copies fit their memory, a step has 1 to BACKEND_STEP_ROWS rows. */
 typedef struct BackendKind {
     const char *name;
     Backend *(*open)(const BackendConfig *config, KernelError *error);
     void (*close)(Backend *backend);
     void (*info)(const Backend *backend, DeviceInfo *out);
-    bool (*alloc)(Backend *backend, size_t bytes, Mem *out);
-    bool (*weights)(Backend *backend, const void *host, size_t bytes, Mem *out);
-    void (*free)(Backend *backend, Mem *mem);
+    bool (*alloc)(Backend *backend, size_t bytes, Mem *out); /* *out is empty at the call, and on failure */
+    bool (*reserve)(Backend *backend, size_t most, Mem *out);
+    bool (*commit)(Backend *backend, Mem *mem, size_t bytes); /* called only with bytes > mem->bytes */
+    void (*free)(Backend *backend, Mem *mem);                 /* mem->address is not NULL */
+    void (*no_room)(Backend *backend, size_t bytes, KernelError *out);
+    void (*memory)(const Backend *backend, size_t *held, size_t *own);
     void (*put)(Backend *backend, Mem mem, size_t at, const void *bytes, size_t n);
     void (*get)(Backend *backend, void *bytes, Mem mem, size_t at, size_t n);
+    size_t (*matrix_bytes)(const Backend *backend, DType type, int64_t rows, int64_t cols);
+    Tensor (*matrix)(Backend *backend, Mem mem, size_t at, const void *host, DType type, int64_t rows,
+                     int64_t cols);
+    Tensor (*random_matrix)(Backend *backend, Mem mem, size_t at, DType type, int64_t rows, int64_t cols,
+                            uint64_t seed);
+    StepInputs (*begin)(Backend *backend, const int32_t *ids, const int32_t *positions, int n);
+    void (*flush)(Backend *backend);         /* NULL: nothing is ever pending */
+    void (*wait)(Backend *backend);          /* failures go to backend_fail; NULL: nothing is ever pending */
+    bool (*is_lost)(const Backend *backend); /* NULL: never */
     double (*read_bandwidth)(Backend *backend);
 } BackendKind;
 
@@ -25,31 +39,24 @@ struct Backend {
     KernelError failure; /* sticky until backend_wait reports it */
 };
 
-extern const BackendKind REF_BACKEND, CPU_BACKEND;
+/* CUDA_BACKEND and cuda_devices come from one of several libraries, chosen when the program is linked: the
+ * real one, or one that says why there is none. */
+extern const BackendKind REF_BACKEND, CPU_BACKEND, CUDA_BACKEND;
+int cuda_devices(DeviceInfo *out, int capacity, KernelError *why); /* as backend_cuda_devices */
 
-/* The first failure since the last wait is kept, later ones are its consequences. */
+/* The first failure since the last wait is kept, later ones are its consequences. Only for the thread that
+ * owns the backend. */
 void backend_fail(Backend *backend, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Always false. */
 bool kernel_error_set(KernelError *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "18.2 GB are needed and 11.0 GB are free on WHERE" */
+void kernel_error_room(KernelError *error, size_t needed, size_t available, const char *where);
 
-/* Memory of backends that compute in host memory. */
-bool host_alloc(Backend *backend, size_t bytes, Mem *out);
-bool host_weights(Backend *backend, const void *host, size_t bytes, Mem *out);
-void host_free(Backend *backend, Mem *mem);
-void host_put(Backend *backend, Mem mem, size_t at, const void *bytes, size_t n);
-void host_get(Backend *backend, void *bytes, Mem mem, size_t at, size_t n);
 double host_seconds(void); /* monotonic */
 
-/* A buffer that only grows, for the working space of operations. Old contents are lost when it moves. */
-typedef struct Scratch {
-    void *address; /* 64-byte aligned */
-    size_t bytes;
-} Scratch;
-
-/* NULL, with the failure recorded, when memory runs out. */
-void *scratch_reserve(Backend *backend, Scratch *scratch, size_t bytes);
-void scratch_free(Scratch *scratch);
-
-/* Plain C conversion of `blocks` whole blocks to floats. */
+/* Plain C conversion of `values` values (whole blocks) to floats. */
 void dtype_to_floats(DType type, const void *blocks, int64_t values, float *out);
+/* Fills whole blocks with random values of usual size for the type: about standard deviation 0.02. */
+void dtype_random_blocks(DType type, void *blocks, int64_t values, uint64_t seed);
 
 #endif
