@@ -23,7 +23,9 @@ static const struct {
                    "model: a registry name or a .gguf file"},
     [OPT_MODELS_DIR] = {"models-dir", 0, "DIR", KIND_TEXT, "MUX_MODELS_DIR", "folder with .gguf files"},
     [OPT_TINY] = {"tiny", 0, "FILE", KIND_TEXT, "MUX_TINY", "file of the embedded model"},
-    [OPT_BACKEND] = {"backend", 0, "NAME", KIND_TEXT, "MUX_BACKEND", "cpu or ref; best by default"},
+    [OPT_BACKEND] = {"backend", 0, "NAME", KIND_TEXT, "MUX_BACKEND", "cuda, cpu or ref; best by default"},
+    [OPT_DEVICE] = {"device", 0, "N", KIND_COUNT, "MUX_DEVICE", "which GPU, from 0"},
+    [OPT_KV] = {"kv", 0, "TYPE", KIND_TEXT, "MUX_KV", "keys and values in f16, bf16, q8_0 or f32"},
     [OPT_THREADS] = {"threads", 't', "N", KIND_COUNT, "MUX_THREADS", "threads; all processors by default"},
     [OPT_CONTEXT] = {"context", 0, "TOKENS", KIND_COUNT, "MUX_CONTEXT", "longest prompt and answer together"},
     [OPT_LOG] = {"log", 0, "LEVEL", KIND_TEXT, "MUX_LOG", "error, warn, info or debug on stderr"},
@@ -57,6 +59,7 @@ static const struct {
     [OPT_LOGPROBS] = {"logprobs", 0, "K", KIND_COUNT, NULL, "the K best raw logits of every step"},
     [OPT_LOGITS_FILE] = {"logits-file", 0, "FILE", KIND_TEXT, NULL, "write full float32 logit rows"},
     [OPT_SPECIAL] = {"special", 0, NULL, KIND_FLAG, NULL, "match control tokens in the text"},
+    [OPT_SYNTHETIC] = {"synthetic", 0, "SHAPE:TYPE", KIND_TEXT, NULL, "random weights, as llama-8b:q4_k_m"},
     [OPT_PROMPT_SIZE] = {"prompt-size", 'p', "N", KIND_COUNT, NULL, "prompt tokens (512)"},
     [OPT_REPS] = {"reps", 0, "R", KIND_COUNT, NULL, "repetitions (5)"},
 };

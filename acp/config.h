@@ -19,6 +19,8 @@ typedef enum OptionId {
     OPT_MODELS_DIR,
     OPT_TINY,
     OPT_BACKEND,
+    OPT_DEVICE,
+    OPT_KV,
     OPT_THREADS,
     OPT_CONTEXT,
     OPT_LOG,
@@ -54,13 +56,15 @@ typedef enum OptionId {
     OPT_SPECIAL,
     OPT_PROMPT_SIZE,
     OPT_REPS,
+    OPT_SYNTHETIC,
     OPT_COUNT
 } OptionId;
 
 #define OPTION(id) (UINT64_C(1) << OPT_##id)
 /* What every command that uses a model takes. */
 #define OPTIONS_ENGINE                                                                                       \
-    (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(THREADS) | OPTION(CONTEXT))
+    (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(DEVICE) | OPTION(KV) |     \
+     OPTION(THREADS) | OPTION(CONTEXT))
 #define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG))
 
 typedef struct Settings {

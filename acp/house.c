@@ -22,15 +22,22 @@ Engine *house_engine(House *house, Err *err) {
     if (house->engine)
         return house->engine;
     const Settings *s = house->settings;
+    Arena scratch = {0};
+    Str model = settings_text(s, OPT_MODEL);
+    if (settings_has(s, OPT_SYNTHETIC))
+        model = str_printf(&scratch, "synthetic:%.*s", STR_ARG(settings_text(s, OPT_SYNTHETIC)));
     EngineConfig config = {
-        .default_model = settings_text(s, OPT_MODEL),
+        .default_model = model,
         .models_dir = settings_text(s, OPT_MODELS_DIR),
         .tiny_path = settings_text(s, OPT_TINY),
         .backend = settings_text(s, OPT_BACKEND),
+        .device = (int)settings_count(s, OPT_DEVICE, 0),
+        .kv_type = settings_text(s, OPT_KV),
         .threads = (int)settings_count(s, OPT_THREADS, 0),
         .context = settings_count(s, OPT_CONTEXT, 0),
     };
     house->engine = engine_open(&config, err);
+    arena_free(&scratch);
     return house->engine;
 }
 

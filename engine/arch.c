@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const Arch ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3;
-static const Arch *const ARCHES[] = {&ARCH_LLAMA, &ARCH_QWEN2, &ARCH_QWEN3};
+extern const Arch ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3, ARCH_QWEN3MOE;
+static const Arch *const ARCHES[] = {&ARCH_LLAMA, &ARCH_QWEN2, &ARCH_QWEN3, &ARCH_QWEN3MOE};
 #define ARCH_COUNT (sizeof ARCHES / sizeof *ARCHES)
 
 /* Sizes beyond these are no model but a damaged file; they also keep every product of two within 64 bits. */
@@ -13,19 +13,29 @@ static const Arch *const ARCHES[] = {&ARCH_LLAMA, &ARCH_QWEN2, &ARCH_QWEN3};
 #define MAX_HEADS 1024
 #define MAX_HEAD_WIDTH 4096
 #define MAX_WIDTH (1 << 20)
+#define MAX_EXPERTS 512
+#define MAX_EXPERTS_USED 32
 #define MAX_VOCABULARY (1 << 24)
 #define MAX_CONTEXT (1 << 24)
 
-const Arch *arch_of(const Gguf *file, Err *err) {
-    Str name = gguf_string(file, S("general.architecture"), S(""));
+const Arch *arch_named(Str name) {
     for (size_t i = 0; i < ARCH_COUNT; i++)
         if (str_eq(name, str_of(ARCHES[i]->name)))
             return ARCHES[i];
+    return NULL;
+}
+
+const Arch *arch_of(const Gguf *file, Err *err) {
+    Str name = gguf_string(file, S("general.architecture"), S(""));
+    const Arch *arch = arch_named(name);
+    if (arch)
+        return arch;
     if (name.len == 0)
         err_set(err, ERR_INVALID, "%.*s names no architecture; it is no language model",
                 STR_ARG(gguf_name(file)));
     else
-        err_set(err, ERR_UNSUPPORTED, "%.*s has the architecture \"%.*s\"; llama, qwen2 and qwen3 can be run",
+        err_set(err, ERR_UNSUPPORTED,
+                "%.*s has the architecture \"%.*s\"; llama, qwen2, qwen3 and qwen3moe can be run",
                 STR_ARG(gguf_name(file)), (int)(name.len < 60 ? name.len : 60), name.ptr);
     return NULL;
 }
@@ -107,7 +117,8 @@ bool shape_read(const Gguf *file, Shape *out, Err *err) {
     *out = (Shape){0};
     out->layers = (int)read_size(&reader, "block_count", MAX_LAYERS, -1);
     out->width = read_size(&reader, "embedding_length", MAX_WIDTH, -1);
-    out->feed_forward = read_size(&reader, "feed_forward_length", MAX_WIDTH, -1);
+    bool is_expert = gguf_find(file, key_of(&reader, "expert_count")) != NULL;
+    out->feed_forward = read_size(&reader, "feed_forward_length", MAX_WIDTH, is_expert ? out->width : -1);
     out->heads = (int)read_size(&reader, "attention.head_count", MAX_HEADS, -1);
     out->kv_heads = (int)read_size(&reader, "attention.head_count_kv", MAX_HEADS, out->heads);
     int64_t even = out->width / out->heads ? out->width / out->heads : 1;
@@ -120,6 +131,21 @@ bool shape_read(const Gguf *file, Shape *out, Err *err) {
     out->rope_base = read_positive(&reader, "rope.freq_base", 10000);
     read_rope_scaling(&reader, out);
     if (reader.error.code == ERR_NONE && check_heads(&reader, out, value_width))
+        return true;
+    if (err)
+        *err = reader.error;
+    return false;
+}
+
+bool shape_read_experts(const Gguf *file, Shape *out, Err *err) {
+    KeyReader reader = {.file = file, .architecture = gguf_string(file, S("general.architecture"), S(""))};
+    out->experts = (int)read_size(&reader, "expert_count", MAX_EXPERTS, -1);
+    out->experts_used = (int)read_size(&reader, "expert_used_count", MAX_EXPERTS_USED, -1);
+    out->expert_feed_forward = read_size(&reader, "expert_feed_forward_length", MAX_WIDTH, -1);
+    if (reader.error.code == ERR_NONE && out->experts_used > out->experts)
+        err_set(&reader.error, ERR_INVALID, "%.*s uses %d of only %d experts", STR_ARG(gguf_name(file)),
+                out->experts_used, out->experts);
+    if (reader.error.code == ERR_NONE)
         return true;
     if (err)
         *err = reader.error;

@@ -11,8 +11,11 @@
 
 typedef struct Shape {
     int layers, heads, kv_heads;
-    int head_width; /* values of one head of q, k and v */
-    int rope_width; /* of these, how many rotate */
+    int head_width;            /* values of one head of q, k and v */
+    int rope_width;            /* of these, how many rotate */
+    int experts, experts_used; /* of a layer; 0 = dense */
+    int64_t expert_feed_forward;
+    bool is_tied; /* synthetic weights only: no output matrix of its own */
     int64_t width, feed_forward, vocabulary;
     float norm_epsilon, rope_base;
     float rope_stretch; /* linear scaling: positions are divided by it; 1 = none */
@@ -31,7 +34,10 @@ typedef struct Arch {
 
 /* The family that `file` names, or NULL + sentence naming those there are. */
 const Arch *arch_of(const Gguf *file, Err *err);
+const Arch *arch_named(Str name); /* NULL when there is none */
 /* The keys that all families share (A.block_count, ...), every value checked. */
 bool shape_read(const Gguf *file, Shape *out, Err *err);
+/* Those of a family with experts, after shape_read. */
+bool shape_read_experts(const Gguf *file, Shape *out, Err *err);
 
 #endif

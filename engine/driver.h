@@ -29,10 +29,15 @@ typedef struct SyncReport {
     double prompt_ms;
 } SyncReport;
 
+typedef struct ModelOptions {
+    size_t context;       /* most tokens of a chat; 0 = the model's own */
+    const DType *kv_type; /* of keys and values; NULL = F16, or F32 for models all in F32 */
+} ModelOptions;
+
 typedef struct Driver {
     const char *name;
     bool uses_device; /* backend is NULL otherwise */
-    void *(*model_open)(const ModelCard *card, size_t context, Backend *backend, Err *err);
+    void *(*model_open)(const ModelCard *card, const ModelOptions *options, Backend *backend, Err *err);
     void (*model_close)(void *model);
     void *(*chat_open)(void *model, const atomic_bool *cancel, Err *err);
     void (*chat_close)(void *chat);

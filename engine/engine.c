@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,9 @@
 #include "engine/registry.h"
 
 #define DEFAULT_CONTEXT 8192
+/* Smaller models are left to the CPU: their weights pass through its caches in well under a millisecond,
+ * while a GPU takes tenths of a second to start and launches kernels that last a microsecond. */
+#define WORTH_A_GPU ((size_t)64 << 20)
 
 static const Driver *const DRIVERS[] = {&DRIVER_LOCAL, &DRIVER_SCRIPT};
 
@@ -19,6 +23,9 @@ typedef struct Loaded {
     const ModelCard *card;
     const Driver *driver;
     void *model;
+    Backend *backend; /* NULL: the driver uses none */
+    bool is_dead;     /* its device was lost */
+    char note[256];   /* why it is not on the GPU */
 } Loaded;
 
 /* One who wants to run on the device; lives on the stack of the waiting thread. */
@@ -32,7 +39,8 @@ struct Engine {
     pthread_mutex_t lock; /* registry, loaded models, backend */
     Registry registry;
     Loaded *loaded;
-    Backend *backend;
+    Backend *gpu, *host;   /* opened when first needed; host: what the configuration names, or "cpu" */
+    char gpu_problem[256]; /* not empty: it is not tried again */
     pthread_mutex_t queue_lock;
     pthread_cond_t queue_moved;
     Waiter *queue, **queue_end; /* the first one runs, the others wait in order of arrival */
@@ -57,6 +65,7 @@ Engine *engine_open(const EngineConfig *config, Err *err) {
     }
     engine->config = *config;
     engine->config.backend = str_copy(&engine->arena, config->backend);
+    engine->config.kv_type = str_copy(&engine->arena, config->kv_type);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->queue_lock, NULL);
     pthread_cond_init(&engine->queue_moved, NULL);
@@ -74,7 +83,8 @@ void engine_close(Engine *engine) {
         loaded->driver->model_close(loaded->model);
         free(loaded);
     }
-    backend_close(engine->backend);
+    backend_close(engine->gpu);
+    backend_close(engine->host);
     registry_close(&engine->registry);
     pthread_cond_destroy(&engine->queue_moved);
     pthread_mutex_destroy(&engine->queue_lock);
@@ -97,17 +107,58 @@ const ModelCard *engine_card(Engine *engine, Str model, Err *err) {
     return card;
 }
 
+size_t engine_gpus(GpuCard *out, size_t most, Err *why) {
+    enum { MOST = 64 };
+    DeviceInfo infos[MOST];
+    KernelError reason = {""};
+    int count = backend_cuda_devices(infos, MOST, &reason);
+    for (size_t i = 0; i < most && i < (size_t)count && i < MOST; i++) {
+        out[i] = (GpuCard){.memory_bytes = infos[i].memory_bytes,
+                           .memory_free = infos[i].memory_free,
+                           .clock_mhz = infos[i].clock_mhz,
+                           .memory_clock_mhz = infos[i].memory_clock_mhz};
+        memcpy(out[i].description, infos[i].description, sizeof out[i].description);
+    }
+    if (count == 0)
+        err_set(why, ERR_UNSUPPORTED, "%s", reason.text);
+    return (size_t)count;
+}
+
 /* ---- loading, under engine->lock ---- */
 
-static bool open_backend(Engine *engine, Err *err) {
-    if (engine->backend)
-        return true;
+static Backend *open_backend(Engine *engine, const char *name, KernelError *failure) {
+    BackendConfig config = {.name = name, .threads = engine->config.threads, .device = engine->config.device};
+    return backend_open(&config, failure);
+}
+
+static bool open_host(Engine *engine, Err *err) {
     KernelError failure;
-    BackendConfig config = {
-        .name = engine->config.backend.len ? str_cstr(&engine->arena, engine->config.backend) : NULL,
-        .threads = engine->config.threads};
-    engine->backend = backend_open(&config, &failure);
-    return engine->backend || err_set(err, ERR_UNSUPPORTED, "%s", failure.text);
+    bool is_named = engine->config.backend.len && !str_eq(engine->config.backend, S("cuda"));
+    const char *name = is_named ? str_cstr(&engine->arena, engine->config.backend) : "cpu";
+    if (!engine->host)
+        engine->host = open_backend(engine, name, &failure);
+    return engine->host || err_set(err, ERR_UNSUPPORTED, "%s", failure.text);
+}
+
+static bool open_gpu(Engine *engine, Err *err) {
+    KernelError failure = {""};
+    if (!engine->gpu && !engine->gpu_problem[0]) {
+        engine->gpu = open_backend(engine, "cuda", &failure);
+        memcpy(engine->gpu_problem, failure.text, sizeof failure.text);
+    }
+    return engine->gpu_problem[0] ? err_set(err, ERR_UNSUPPORTED, "%s", engine->gpu_problem) : true;
+}
+
+typedef enum Place { ON_HOST, ON_GPU, ON_GPU_IF_POSSIBLE } Place;
+
+static Place place_of(const Engine *engine, const ModelCard *card) {
+    KernelError why;
+    if (str_eq(engine->config.backend, S("cuda")))
+        return ON_GPU;
+    bool is_small = card->is_embedded || (card->file_bytes && card->file_bytes < WORTH_A_GPU);
+    if (engine->config.backend.len || is_small || backend_cuda_devices(NULL, 0, &why) == 0)
+        return ON_HOST;
+    return ON_GPU_IF_POSSIBLE;
 }
 
 static const Driver *driver_of(const ModelCard *card) {
@@ -117,19 +168,62 @@ static const Driver *driver_of(const ModelCard *card) {
     return NULL;
 }
 
+static bool read_kv_type(const Engine *engine, DType *type, ModelOptions *options, Err *err) {
+    static const struct {
+        const char *name;
+        DType type;
+    } TYPES[] = {{"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {"q8_0", DTYPE_Q8_0}, {"f32", DTYPE_F32}};
+    Str name = engine->config.kv_type;
+    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++) {
+        if (str_eq(name, str_of(TYPES[i].name))) {
+            *type = TYPES[i].type;
+            options->kv_type = type;
+        }
+    }
+    return !name.len || options->kv_type ||
+           err_set(err, ERR_INVALID,
+                   "keys and values cannot be kept in \"%.*s\"; take f16, bf16, q8_0 or f32",
+                   (int)(name.len < 40 ? name.len : 40), name.ptr);
+}
+
+static bool load_on(Engine *engine, Loaded *loaded, Backend *backend, Err *err) {
+    DType type;
+    ModelOptions options = {.context = engine->config.context ? engine->config.context : DEFAULT_CONTEXT};
+    if (!read_kv_type(engine, &type, &options, err))
+        return false;
+    loaded->backend = backend;
+    loaded->model = loaded->driver->model_open(loaded->card, &options, backend, err);
+    return loaded->model != NULL;
+}
+
+/* On the GPU where it belongs there; otherwise, or when that fails and nobody insisted, on the host. */
+static bool load_somewhere(Engine *engine, Loaded *loaded, Err *err) {
+    if (!loaded->driver->uses_device)
+        return load_on(engine, loaded, NULL, err);
+    Place place = place_of(engine, loaded->card);
+    bool was_lost = engine->gpu && backend_is_lost(engine->gpu);
+    if (place != ON_HOST) {
+        Err failure = {0};
+        if (open_gpu(engine, &failure) && load_on(engine, loaded, engine->gpu, &failure))
+            return true;
+        if (place == ON_GPU && !was_lost) {
+            if (err)
+                *err = failure;
+            return false;
+        }
+        snprintf(loaded->note, sizeof loaded->note, "%s", failure.text);
+    }
+    return open_host(engine, err) && load_on(engine, loaded, engine->host, err);
+}
+
 static Loaded *load(Engine *engine, const ModelCard *card, Err *err) {
-    const Driver *driver = driver_of(card);
-    if (driver->uses_device && !open_backend(engine, err))
-        return NULL;
     Loaded *loaded = calloc(1, sizeof *loaded);
     if (!loaded) {
         err_set(err, ERR_NO_MEMORY, "out of memory while loading a model");
         return NULL;
     }
-    size_t context = engine->config.context ? engine->config.context : DEFAULT_CONTEXT;
-    *loaded = (Loaded){.next = engine->loaded, .card = card, .driver = driver};
-    loaded->model = driver->model_open(card, context, engine->backend, err);
-    if (!loaded->model) {
+    *loaded = (Loaded){.next = engine->loaded, .card = card, .driver = driver_of(card)};
+    if (!load_somewhere(engine, loaded, err)) {
         free(loaded);
         return NULL;
     }
@@ -141,7 +235,7 @@ static const Loaded *find_or_load(Engine *engine, Str model, Err *err) {
     pthread_mutex_lock(&engine->lock);
     const ModelCard *card = registry_find(&engine->registry, model, err);
     Loaded *loaded = card ? engine->loaded : NULL;
-    while (loaded && loaded->card != card)
+    while (loaded && (loaded->card != card || loaded->is_dead))
         loaded = loaded->next;
     if (card && !loaded)
         loaded = load(engine, card, err);
@@ -251,12 +345,34 @@ static void end_turn(Chat *chat, Waiter *me) {
     pthread_mutex_unlock(&chat->engine->queue_lock);
 }
 
+/* After its device was lost, a chat begins anew where the model can still be run. */
+static bool revive(Chat *chat, Err *err) {
+    Engine *engine = chat->engine;
+    const Loaded *old = chat->loaded;
+    if (!old->driver->uses_device || !backend_is_lost(old->backend))
+        return true;
+    pthread_mutex_lock(&engine->lock);
+    snprintf(engine->gpu_problem, sizeof engine->gpu_problem,
+             "the GPU failed while it was at work; start the program again to use it");
+    for (Loaded *loaded = engine->loaded; loaded; loaded = loaded->next)
+        loaded->is_dead = loaded->is_dead || loaded->backend == old->backend;
+    pthread_mutex_unlock(&engine->lock);
+    const Loaded *fresh = find_or_load(engine, old->card->path.len ? old->card->path : old->card->name, err);
+    void *state = fresh ? fresh->driver->chat_open(fresh->model, &chat->cancel, err) : NULL;
+    if (!state)
+        return false;
+    old->driver->chat_close(chat->state);
+    chat->loaded = fresh;
+    chat->state = state;
+    return true;
+}
+
 static bool sync_prompt(Chat *chat, const PromptInput *prompt, Err *err) {
     Waiter me;
     chat->last_sync = (SyncReport){0};
     if (!begin_turn(chat, &me, err))
         return false;
-    bool ok = chat->loaded->driver->sync(chat->state, prompt, &chat->last_sync, err);
+    bool ok = revive(chat, err) && chat->loaded->driver->sync(chat->state, prompt, &chat->last_sync, err);
     end_turn(chat, &me);
     return ok;
 }
@@ -305,14 +421,21 @@ void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out) {
     chat->loaded->driver->report(chat->state, out);
     if (!chat->loaded->driver->uses_device) {
         memcpy(out->device, "scripted", sizeof "scripted");
+        memcpy(out->backend, "none", sizeof "none");
         return;
     }
     DeviceInfo info;
-    backend_info(chat->engine->backend, &info);
+    size_t own;
+    Backend *backend = chat->loaded->backend;
+    backend_info(backend, &info);
+    snprintf(out->backend, sizeof out->backend, "%s", info.name);
     memcpy(out->device, info.description, sizeof out->device);
+    memcpy(out->note, chat->loaded->note, sizeof out->note);
+    if (!info.is_host)
+        backend_memory(backend, &out->device_bytes, &own);
     Waiter me;
     if (measure_bandwidth && begin_turn(chat, &me, NULL)) {
-        out->read_bytes_per_second = backend_read_bandwidth(chat->engine->backend);
+        out->read_bytes_per_second = backend_read_bandwidth(backend);
         end_turn(chat, &me);
     }
 }

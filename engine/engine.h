@@ -9,7 +9,13 @@
  * An Engine (loaded weights) may be used by many threads; a Chat (one mutable token timeline with its KV) by
  * one thread at a time, except chat_cancel, which any thread may call. One generation runs
  * at a time per engine; others wait their turn in order of arrival, token by token fairness is not promised.
- * Models are named by registry name ("mux-tiny", "echo"), by path to a .gguf file, or "script:PATH".
+ * Models are named by registry name ("mux-tiny", "echo"), by path to a .gguf file, "script:PATH", or
+ * "synthetic:SHAPE:TYPE" (random weights, for measuring).
+ *
+ * Where the work is done: on the backend that the configuration names; when it names none, on a GPU if there
+ * is one and the model is large enough to be worth it, else on the CPU. What fails on a GPU that nobody
+ * insisted on (no driver, no room) is done on the CPU, and chat_report says why. A GPU lost in the middle of
+ * a turn ends that turn with an error; the next sync of the chat reads its prompt again on the CPU.
  */
 #ifndef MUX_ENGINE_ENGINE_H
 #define MUX_ENGINE_ENGINE_H
@@ -25,7 +31,9 @@ typedef struct EngineConfig {
     Str default_model; /* name or path; empty = the embedded "mux-tiny" */
     Str models_dir;    /* folder scanned for *.gguf; may be empty */
     Str tiny_path;  /* the embedded model's file; empty = found beside the program or in its share folder */
-    Str backend;    /* "cpu", "ref"; empty = best */
+    Str backend;    /* "cuda", "cpu", "ref"; empty = a GPU for models that are worth it, else the CPU */
+    int device;     /* which GPU, from 0 */
+    Str kv_type;    /* of keys and values: "f16", "bf16", "q8_0", "f32"; empty = f16 */
     int threads;    /* 0 = processors available */
     size_t context; /* most tokens of a Chat; 0 = min(model's own, 8192) */
 } EngineConfig;
@@ -55,6 +63,15 @@ size_t engine_models(Engine *engine, const ModelCard **out);
 /* Card of a name or path, reading the file's header if needed; NULL + sentence when it cannot serve.
  * Borrowed. */
 const ModelCard *engine_card(Engine *engine, Str model, Err *err);
+
+/* A GPU of this machine. */
+typedef struct GpuCard {
+    char description[128]; /* name, compute capability, multiprocessors */
+    size_t memory_bytes, memory_free;
+    int clock_mhz, memory_clock_mhz; /* 0 = unknown */
+} GpuCard;
+/* At most `most` of them; returns how many there are. With none, why says why, in one sentence. */
+size_t engine_gpus(GpuCard *out, size_t most, Err *why);
 
 /* Loads the model if needed (milliseconds when mapped). model empty = the default. */
 Chat *chat_open(Engine *engine, Str model, Err *err);
@@ -134,8 +151,11 @@ typedef struct LoadReport {
     double load_ms;
     size_t weight_bytes; /* bytes of weights touched per generated token */
     size_t kv_bytes_per_token;
+    size_t vocabulary;            /* ids there are */
     double read_bytes_per_second; /* measured when bench asks; 0 otherwise */
-    char device[128];
+    size_t device_bytes;          /* device memory held now, all models and chats; 0 on a host */
+    char backend[16], device[128];
+    char note[256]; /* why it is not the GPU, when that was tried; empty otherwise */
 } LoadReport;
 void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out);
 

@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "engine/arch.h"
 #include "engine/chat_format.h"
+#include "engine/synthetic.h"
 
 #define TINY_NAME "mux-tiny"
 #define TINY_FILE "mux-tiny-q8_0.gguf"
@@ -59,6 +60,15 @@ static ModelCard script_card(Str name, Str path) {
                        .style = PROMPT_FULL,
                        .context = SCRIPT_CONTEXT,
                        .is_scripted = true};
+}
+
+/* Its weights are made where they are used; nothing of it is in a file. */
+static ModelCard synthetic_card(Str name) {
+    return (ModelCard){.name = str_from(name, sizeof SYNTHETIC_PREFIX - 1),
+                       .path = name,
+                       .driver = S("local"),
+                       .chat_format = S("plain"),
+                       .style = PROMPT_FULL};
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -146,9 +156,21 @@ static bool inspect(ModelCard *card, Err *err) {
     return ok;
 }
 
+static bool inspect_synthetic(ModelCard *card, Err *err) {
+    SyntheticModel model;
+    if (!synthetic_model(card->path, &model, err))
+        return false;
+    card->architecture = str_of(model.arch->name);
+    card->type = str_of(dtype_name(model.type));
+    card->context = model.shape.context;
+    return true;
+}
+
 static bool fill_in(ModelCard *card, Err *err) {
     if (card->is_scripted || card->architecture.len)
         return true;
+    if (str_starts(card->path, S(SYNTHETIC_PREFIX)))
+        return inspect_synthetic(card, err);
     if (inspect(card, err))
         return true;
     return card->is_embedded && err_wrap(err, "the embedded model cannot be used");
@@ -178,6 +200,8 @@ static ModelCard *add_other(Registry *registry, Str model) {
     if (str_starts(model, S(SCRIPT_PREFIX))) {
         Str name = str_copy(&registry->arena, model);
         *card = script_card(name, str_from(name, sizeof SCRIPT_PREFIX - 1));
+    } else if (str_starts(model, S(SYNTHETIC_PREFIX))) {
+        *card = synthetic_card(str_copy(&registry->arena, model));
     } else {
         *card = file_card(registry, model);
     }
@@ -188,7 +212,8 @@ static ModelCard *add_other(Registry *registry, Str model) {
 const ModelCard *registry_find(Registry *registry, Str model, Err *err) {
     Str wanted = model.len ? model : registry->default_model;
     ModelCard *card = find_by_name(registry, wanted);
-    if (!card && (str_starts(wanted, S(SCRIPT_PREFIX)) || is_path(wanted)))
+    if (!card &&
+        (str_starts(wanted, S(SCRIPT_PREFIX)) || str_starts(wanted, S(SYNTHETIC_PREFIX)) || is_path(wanted)))
         card = add_other(registry, wanted);
     if (!card) {
         err_set(err, ERR_NOT_FOUND,

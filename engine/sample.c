@@ -19,6 +19,10 @@ static double random_unit(uint64_t *state) {
     return (double)(random_next(state) >> 11) * 0x1p-53;
 }
 
+double sampler_random(Sampler *sampler) {
+    return random_unit(&sampler->state);
+}
+
 bool sampler_open(Sampler *sampler, const Sampling *sampling, size_t vocabulary, Err *err) {
     *sampler = (Sampler){.sampling = *sampling, .state = sampling->seed, .vocabulary = vocabulary};
     Sampling *s = &sampler->sampling;

@@ -35,5 +35,7 @@ void sampler_close(Sampler *sampler); /* a zeroed one is fine */
  * logit). */
 int32_t sampler_pick(Sampler *sampler, float *logits, const uint64_t *allowed, const int32_t *recent,
                      size_t recent_count);
+/* The next random number of its row, in [0, 1): for a device that draws in the sampler's place. */
+double sampler_random(Sampler *sampler);
 
 #endif

@@ -36,7 +36,7 @@ static void fill_prompt(TokenList *list, size_t n, size_t vocabulary, size_t rep
 }
 
 static bool run_once(Chat *chat, BenchResult *result, TokenList *list, size_t rep, Err *err) {
-    size_t vocabulary = tokenizer_count(chat_tokenizer(chat));
+    size_t vocabulary = result->load.vocabulary;
     fill_prompt(list, result->prompt_n, vocabulary, rep);
     chat_rewind(chat, 0); /* the warm-up read the same prompt */
     Sampling sampling = {.max_tokens = result->gen_n, .ignore_end = true};
@@ -58,7 +58,8 @@ static bool measure(Chat *chat, const Settings *settings, BenchResult *result, E
     result->prompt_n = settings_count(settings, OPT_PROMPT_SIZE, 512);
     result->gen_n = settings_count(settings, OPT_NUMBER, 64);
     result->reps = settings_count(settings, OPT_REPS, 5);
-    if (!chat_tokenizer(chat))
+    chat_report(chat, false, &result->load);
+    if (result->load.vocabulary == 0)
         return err_set(err, ERR_UNSUPPORTED, "a scripted model computes nothing; name a real one");
     if (result->reps == 0 || result->reps > REPS_MAX || result->prompt_n == 0)
         return err_set(err, ERR_INVALID, "-p must be at least 1, --reps from 1 to %d", REPS_MAX);
@@ -88,7 +89,7 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
         (double)result->load.kv_bytes_per_token * ((double)result->prompt_n + (double)result->gen_n / 2);
     double gbps = bytes * gen_best / 1e9, read_gbps = result->load.read_bytes_per_second / 1e9;
     size_t threads = settings_count(settings, OPT_THREADS, (size_t)os_cpu_count());
-    Str backend = settings_has(settings, OPT_BACKEND) ? settings_text(settings, OPT_BACKEND) : S("cpu");
+    Str backend = str_of(result->load.backend);
     if (!settings_has(settings, OPT_JSON)) {
         printf("%.*s %.*s on %.*s (%s), %zu threads, loaded in %.1f ms\n", STR_ARG(card->name),
                STR_ARG(card->type), STR_ARG(backend), result->load.device, threads, result->load.load_ms);
@@ -96,6 +97,8 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
                prompt_median);
         printf("generation  %5zu tokens: best %9.1f tok/s, median %9.1f, %.2f of %.2f GB/s\n", result->gen_n,
                gen_best, gen_median, gbps, read_gbps);
+        if (result->load.note[0])
+            printf("not on a GPU: %s\n", result->load.note);
         return fflush(stdout) == 0;
     }
     Json *json = json_object();
@@ -111,6 +114,9 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
     json_put(json, "gen", gen);
     json_put_num(json, "read_gbps", read_gbps);
     json_put_num(json, "load_ms", result->load.load_ms);
+    json_put_num(json, "device_bytes", (double)result->load.device_bytes);
+    if (result->load.note[0])
+        json_put_str(json, "note", str_of(result->load.note));
     return command_print_json(json);
 }
 
@@ -133,8 +139,8 @@ static int run(const Settings *settings) {
 
 const Command COMMAND_BENCH = {
     "bench",
-    "--model M [-p 512] [-n 64] [-t T] [--backend B] [--reps R] [--json]",
+    "--model M | --synthetic SHAPE:TYPE [-p 512] [-n 64] [-t T] [--backend B] [--reps R] [--json]",
     "prompt and generation speed",
-    OPTIONS_ENGINE | OPTION(PROMPT_SIZE) | OPTION(NUMBER) | OPTION(REPS) | OPTION(JSON),
+    OPTIONS_ENGINE | OPTION(SYNTHETIC) | OPTION(PROMPT_SIZE) | OPTION(NUMBER) | OPTION(REPS) | OPTION(JSON),
     run,
 };

@@ -65,13 +65,24 @@ static Json *cpu_facts(Arena *arena) {
     return cpu;
 }
 
-static Json *gpu_facts(Arena *arena) {
+/* What there is, and in one sentence why none can be used. */
+static Json *gpu_facts(Json *json) {
+    enum { MOST = 16 };
+    GpuCard cards[MOST];
+    Err why = {0};
+    size_t count = engine_gpus(cards, MOST, &why);
     Json *gpus = json_array();
-    for (int i = 0; i < 64; i++) {
-        Str path = str_printf(arena, "/dev/nvidia%d", i);
-        if (access(path.ptr, F_OK) == 0)
-            json_push(gpus, json_text(path));
+    for (size_t i = 0; i < count && i < MOST; i++) {
+        Json *gpu = json_object();
+        json_put_str(gpu, "description", str_of(cards[i].description));
+        json_put_num(gpu, "memory_bytes", (double)cards[i].memory_bytes);
+        json_put_num(gpu, "memory_free", (double)cards[i].memory_free);
+        json_put_int(gpu, "clock_mhz", cards[i].clock_mhz);
+        json_put_int(gpu, "memory_clock_mhz", cards[i].memory_clock_mhz);
+        json_push(gpus, gpu);
     }
+    if (count == 0)
+        json_put_str(json, "gpu_problem", str_of(why.text));
     return gpus;
 }
 
@@ -90,7 +101,7 @@ static Json *gather(House *house, Arena *arena) {
                  str_printf(arena, "%s %s %s", system.sysname, system.release, system.machine));
     json_put(json, "cpu", cpu_facts(arena));
     json_put_num(json, "memory_bytes", (double)memory.totalram * memory.mem_unit);
-    json_put(json, "gpus", gpu_facts(arena));
+    json_put(json, "gpus", gpu_facts(json));
     json_put_str(json_put_object(json, "libraries"), "cjson", str_of(cJSON_Version()));
     json_put_str(json, "sandbox", str_of(sandbox_level()));
     Json *models = json_put_array(json, "models");
@@ -116,6 +127,16 @@ static void print_list(const char *name, const Json *list) {
     putchar('\n');
 }
 
+static void print_gpus(const Json *facts) {
+    JSON_EACH(gpu, json_find(facts, "gpus"))
+    printf("gpu         %.*s, %.1f of %.1f GiB free, %lld MHz, memory %lld MHz\n",
+           STR_ARG(json_str(gpu, "description")), json_num(gpu, "memory_free", 0) / 1073741824.0,
+           json_num(gpu, "memory_bytes", 0) / 1073741824.0, (long long)json_int(gpu, "clock_mhz", 0),
+           (long long)json_int(gpu, "memory_clock_mhz", 0));
+    if (!json_len(json_find(facts, "gpus")))
+        printf("gpu         none: %.*s\n", STR_ARG(json_str(facts, "gpu_problem")));
+}
+
 static void print_facts(const Json *facts) {
     const Json *cpu = json_find(facts, "cpu");
     printf("mux-acp     %.*s (%.*s)\n", STR_ARG(json_str(facts, "version")),
@@ -124,7 +145,7 @@ static void print_facts(const Json *facts) {
            (long long)json_int(cpu, "processors", 0));
     print_list("features", json_find(cpu, "features"));
     printf("memory      %.1f GiB\n", json_num(facts, "memory_bytes", 0) / 1073741824.0);
-    print_list("gpus", json_find(facts, "gpus"));
+    print_gpus(facts);
     printf("sandbox     %.*s\n", STR_ARG(json_str(facts, "sandbox")));
     print_list("models", json_find(facts, "models"));
     if (json_bool(facts, "model_works", false))

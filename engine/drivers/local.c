@@ -8,16 +8,20 @@
 #include "engine/decoder.h"
 #include "engine/driver.h"
 #include "engine/sample.h"
+#include "engine/synthetic.h"
 #include "engine/tokenizer_file.h"
 
 typedef struct LocalModel {
-    Gguf *file;
-    Tokenizer *tokenizer;
+    Gguf *file; /* NULL: synthetic */
+    SyntheticModel synthetic;
+    Tokenizer *tokenizer;   /* NULL: synthetic */
     Vocabulary *vocabulary; /* made when a grammar first asks for it */
     ChatFacts facts;
     Weights weights;
     Decoder decoder;
+    KvArena kv;
     Backend *backend;
+    bool is_host;   /* the backend's memory is ours: logits are read where they are written */
     size_t context; /* most tokens of a chat */
     size_t sampled; /* ids that may be sampled: those the tokenizer knows */
 } LocalModel;
@@ -30,6 +34,8 @@ typedef struct LocalChat {
     size_t evaluated; /* of the timeline: keys and values are there */
     size_t logits_of; /* length of the timeline that the logits follow; 0 = no logits */
     Mem logits;
+    float *host_logits;    /* a device's logits, copied when someone looks at them */
+    size_t host_logits_of; /* as logits_of */
 } LocalChat;
 
 /* ---- models ---- */
@@ -38,6 +44,7 @@ static void model_close(void *opaque) {
     LocalModel *model = opaque;
     if (!model)
         return;
+    kv_arena_close(&model->kv);
     decoder_close(&model->decoder);
     weights_close(&model->weights);
     vocabulary_close(model->vocabulary);
@@ -46,32 +53,73 @@ static void model_close(void *opaque) {
     free(model);
 }
 
-static bool load(LocalModel *model, const char *path, size_t context, Err *err) {
-    Shape shape;
+static bool open_kv(LocalModel *model, const Shape *shape, DType type, Err *err) {
+    DeviceInfo info;
+    backend_info(model->backend, &info);
+    model->is_host = info.is_host;
+    if (!(info.kv_types >> type & 1))
+        return err_set(err, ERR_UNSUPPORTED, "%s cannot keep keys and values in %s", info.description,
+                       dtype_name((uint32_t)type));
+    KvShape kv = {.layers = shape->layers,
+                  .row_values = (int64_t)shape->kv_heads * shape->head_width,
+                  .type = type,
+                  .limit = model->context};
+    return kv_arena_open(&model->kv, model->backend, &kv, err);
+}
+
+/* Nothing is rounded on the way in a model whose weights are all float32. */
+static DType kv_type(const LocalModel *model, const ModelOptions *options) {
+    if (options->kv_type)
+        return *options->kv_type;
+    return model->weights.is_all_f32 ? DTYPE_F32 : DTYPE_F16;
+}
+
+static bool open_file(LocalModel *model, const char *path, const Arch **arch, Shape *shape, Err *err) {
     model->file = gguf_open(path, err);
-    const Arch *arch = model->file ? arch_of(model->file, err) : NULL;
-    if (!arch || !arch->read_shape(model->file, &shape, err))
+    *arch = model->file ? arch_of(model->file, err) : NULL;
+    if (!*arch || !(*arch)->read_shape(model->file, shape, err))
         return false;
     model->facts = chat_facts(model->file);
-    model->context = context && context < shape.context ? context : shape.context;
     model->tokenizer = tokenizer_of_file(model->file, err);
-    if (!model->tokenizer || !weights_open(&model->weights, model->file, model->backend, err) ||
-        !decoder_open(&model->decoder, arch, &shape, &model->weights, err))
+    if (!model->tokenizer)
         return false;
     model->sampled = tokenizer_count(model->tokenizer);
-    if (model->sampled > (size_t)shape.vocabulary)
+    if (model->sampled > (size_t)shape->vocabulary)
         return err_set(err, ERR_INVALID, "%s lists %zu tokens but has weights for %lld", path, model->sampled,
-                       (long long)shape.vocabulary);
+                       (long long)shape->vocabulary);
+    weights_open(&model->weights, model->file, model->backend);
     return true;
 }
 
-static void *model_open(const ModelCard *card, size_t context, Backend *backend, Err *err) {
+static bool open_synthetic(LocalModel *model, Str name, const Arch **arch, Shape *shape, Err *err) {
+    if (!synthetic_model(name, &model->synthetic, err))
+        return false;
+    *arch = model->synthetic.arch;
+    *shape = model->synthetic.shape;
+    model->sampled = (size_t)shape->vocabulary;
+    weights_open_synthetic(&model->weights, &model->synthetic.weights, model->backend);
+    return true;
+}
+
+static bool load(LocalModel *model, const char *path, const ModelOptions *options, Err *err) {
+    Shape shape;
+    const Arch *arch;
+    bool is_synthetic = str_starts(str_of(path), S(SYNTHETIC_PREFIX));
+    if (!(is_synthetic ? open_synthetic(model, str_of(path), &arch, &shape, err)
+                       : open_file(model, path, &arch, &shape, err)))
+        return false;
+    model->context = options->context && options->context < shape.context ? options->context : shape.context;
+    return decoder_open(&model->decoder, arch, &shape, &model->weights, err) &&
+           open_kv(model, &shape, kv_type(model, options), err);
+}
+
+static void *model_open(const ModelCard *card, const ModelOptions *options, Backend *backend, Err *err) {
     Arena scratch = {0};
     LocalModel *model = calloc(1, sizeof *model);
     bool ok = model || err_set(err, ERR_NO_MEMORY, "out of memory while loading a model");
     if (model) {
         model->backend = backend;
-        ok = load(model, str_cstr(&scratch, card->path), context, err);
+        ok = load(model, str_cstr(&scratch, card->path), options, err);
     }
     arena_free(&scratch);
     if (ok)
@@ -88,6 +136,7 @@ static void chat_close_local(void *opaque) {
         return;
     kv_close(&chat->kv);
     backend_free(chat->model->backend, &chat->logits);
+    free(chat->host_logits);
     tokens_free(&chat->timeline);
     free(chat);
 }
@@ -101,10 +150,12 @@ static void *chat_open_local(void *opaque, const atomic_bool *cancel, Err *err) 
         return NULL;
     }
     *chat = (LocalChat){.model = model, .cancel = cancel};
-    int64_t row_values = (int64_t)shape->kv_heads * shape->head_width;
-    bool ok = kv_open(&chat->kv, model->backend, shape->layers, row_values, model->weights.is_all_f32,
-                      model->context, err);
-    if (ok && !backend_alloc(model->backend, (size_t)shape->vocabulary * sizeof(float), &chat->logits))
+    size_t bytes = (size_t)shape->vocabulary * sizeof(float);
+    bool ok = kv_open(&chat->kv, &model->kv, err);
+    if (ok && !model->is_host)
+        chat->host_logits = malloc(bytes);
+    if (ok &&
+        (!backend_alloc(model->backend, bytes, &chat->logits) || (!model->is_host && !chat->host_logits)))
         ok = err_set(err, ERR_NO_MEMORY, "out of memory for a chat's logits");
     if (ok)
         return chat;
@@ -125,8 +176,9 @@ static size_t length_local(const void *opaque) {
 }
 
 static bool count_local(const void *opaque, Str text, size_t *tokens, Err *err) {
-    (void)err;
     TokenList list = {0};
+    if (!tokenizer_local(opaque))
+        return err_set(err, ERR_UNSUPPORTED, "a model of random weights reads no text");
     tokenizer_encode(tokenizer_local(opaque), text, TOKENIZE_PLAIN, &list);
     *tokens = list.count;
     tokens_free(&list);
@@ -143,34 +195,59 @@ static void rewind_local(void *opaque, size_t keep) {
         chat->logits_of = 0;
 }
 
-/* Brings keys, values and logits up to the timeline's end. Host backends share our address space, so the
- * logits are written where they are read. */
-static bool evaluate(LocalChat *chat, Err *err) {
+/* Starts what brings keys, values and logits up to the timeline's end; a device goes on by itself. */
+static bool evaluate_start(LocalChat *chat, Err *err) {
     size_t count = chat->timeline.count, done;
     if (count == 0 || chat->logits_of == count)
         return true;
     if (chat->evaluated == count)
         chat->evaluated = count - 1;
-    chat->logits_of = 0;
-    bool ok =
-        decoder_run(&chat->model->decoder, &chat->kv, chat->timeline.ids + chat->evaluated,
-                    count - chat->evaluated, chat->evaluated, chat->cancel, chat->logits.address, &done, err);
+    chat->logits_of = chat->host_logits_of = 0;
+    bool ok = decoder_start(&chat->model->decoder, &chat->kv, chat->timeline.ids + chat->evaluated,
+                            count - chat->evaluated, chat->evaluated, chat->cancel, chat->logits.address,
+                            &done, err);
     chat->evaluated += done;
     if (ok)
         chat->logits_of = count;
     return ok;
 }
 
+/* Waits for it and for whatever was enqueued behind it. What failed has to be done again, all of it. */
+static bool evaluate_finish(LocalChat *chat, Err *err) {
+    if (decoder_finish(&chat->model->decoder, err))
+        return true;
+    chat->evaluated = chat->logits_of = chat->host_logits_of = 0;
+    return false;
+}
+
+static bool evaluate(LocalChat *chat, Err *err) {
+    return evaluate_start(chat, err) && evaluate_finish(chat, err);
+}
+
+/* The logits where the host can read them; NULL when they cannot be had. */
+static float *logits_on_host(LocalChat *chat, Err *err) {
+    if (chat->model->is_host)
+        return chat->logits.address;
+    if (chat->host_logits_of != chat->logits_of) {
+        backend_get(chat->model->backend, chat->host_logits, chat->logits, 0, chat->logits.bytes);
+        if (!evaluate_finish(chat, err))
+            return NULL;
+        chat->host_logits_of = chat->logits_of;
+    }
+    return chat->host_logits;
+}
+
 static const float *logits_local(void *opaque, size_t *vocabulary) {
     LocalChat *chat = opaque;
     *vocabulary = (size_t)chat->model->decoder.shape.vocabulary;
-    return chat->timeline.count && evaluate(chat, NULL) ? chat->logits.address : NULL;
+    return chat->timeline.count && evaluate(chat, NULL) ? logits_on_host(chat, NULL) : NULL;
 }
 
 static void report_local(void *opaque, LoadReport *out) {
     LocalChat *chat = opaque;
     out->weight_bytes = decoder_bytes_per_token(&chat->model->decoder, &chat->model->weights);
-    out->kv_bytes_per_token = kv_bytes_per_token(chat->kv.layers, chat->kv.row_values, chat->kv.is_f32);
+    out->kv_bytes_per_token = kv_bytes_per_token(&chat->model->kv.shape);
+    out->vocabulary = (size_t)chat->model->decoder.shape.vocabulary;
 }
 
 /* ---- sync ---- */
@@ -214,6 +291,8 @@ static bool sync_local(void *opaque, const PromptInput *prompt, SyncReport *repo
     LocalChat *chat = opaque;
     TokenList rendered = {0};
     double start = os_monotonic_ms();
+    if (prompt->kind != PROMPT_OF_TOKENS && !chat->model->tokenizer)
+        return err_set(err, ERR_UNSUPPORTED, "a model of random weights reads no text");
     if (prompt->kind == PROMPT_OF_MESSAGES)
         chat_format_render(chat->model->facts, chat->model->tokenizer, prompt->messages, prompt->count,
                            &rendered);
@@ -248,6 +327,8 @@ static bool open_mask(Generation *g, const GrammarSpec *grammar, size_t most, Er
     LocalModel *model = g->chat->model;
     if (!grammar || grammar->form == FORM_NONE)
         return true;
+    if (!model->tokenizer)
+        return err_set(err, ERR_UNSUPPORTED, "a model of random weights knows no grammar");
     if (!model->vocabulary && !(model->vocabulary = vocabulary_open(model->tokenizer, err)))
         return false;
     size_t room = model->context - g->chat->timeline.count;
@@ -285,24 +366,58 @@ static bool show(Generation *g, Str piece, bool is_end) {
 
 static Str shown_bytes(const Generation *g, int32_t id) {
     const Tokenizer *tokenizer = g->chat->model->tokenizer;
+    if (!tokenizer)
+        return S("");
     Str bytes = tokenizer_bytes(tokenizer, id);
     bool is_label = g->shows_labels && bytes.len && label_length(bytes) == bytes.len;
     return is_label ? bytes : tokenizer_shown(tokenizer, id);
 }
 
-/* The next token: forced by the grammar, or sampled. -1 = failed, *err says why. */
-static int32_t choose(Generation *g, bool *was_forced, Err *err) {
+/* The device can choose by itself when nobody wants to see the logits or to change them. */
+static bool device_picks(const Generation *g) {
+    float penalty = g->sampler.sampling.repeat_penalty;
+    return backend_ops(g->chat->model->backend)->pick && !g->sink.token && (penalty == 0 || penalty == 1);
+}
+
+/* The choice is enqueued behind the step; one id comes back. */
+static int32_t pick_on_device(Generation *g, const uint64_t *allowed, Err *err) {
     LocalChat *chat = g->chat;
+    const Sampling *s = &g->sampler.sampling;
+    Pick pick = {.logits = chat->logits.address,
+                 .count = (int64_t)chat->model->sampled,
+                 .mask = allowed,
+                 .temperature = s->temperature,
+                 .top_k = s->top_k,
+                 .top_p = s->top_p,
+                 .min_p = s->min_p,
+                 .random = s->temperature > 0 ? sampler_random(&g->sampler) : 0};
+    int32_t id = -1;
+    backend_ops(chat->model->backend)->pick(chat->model->backend, &id, &pick);
+    return evaluate_finish(chat, err) ? id : -1;
+}
+
+static int32_t pick_on_host(Generation *g, const uint64_t *allowed, Err *err) {
+    LocalChat *chat = g->chat;
+    float *logits = evaluate_finish(chat, err) ? logits_on_host(chat, err) : NULL;
+    return logits ? sampler_pick(&g->sampler, logits, allowed, chat->timeline.ids, chat->timeline.count) : -1;
+}
+
+/* The next token: forced by the grammar, or sampled. -1 = failed, *err says why. While a device computes the
+ * logits, the mask is made here. */
+static int32_t choose(Generation *g, bool *was_forced, Err *err) {
     int32_t id = -1;
     *was_forced = g->mask && mask_forced(g->mask, &id);
     if (*was_forced)
         return id;
-    if (!evaluate(chat, err))
+    if (!evaluate_start(g->chat, err))
         return -1;
+    Err failure = {0};
     bool is_masked = g->mask && mask_next(g->mask, g->bits);
-    id = sampler_pick(&g->sampler, chat->logits.address, is_masked ? g->bits : NULL, chat->timeline.ids,
-                      chat->timeline.count);
-    if (id < 0)
+    const uint64_t *allowed = is_masked ? g->bits : NULL;
+    id = device_picks(g) ? pick_on_device(g, allowed, &failure) : pick_on_host(g, allowed, &failure);
+    if (failure.code != ERR_NONE && err)
+        *err = failure;
+    else if (id < 0)
         err_set(err, ERR_INTERNAL, "the model computes no usable numbers (its weights may be damaged)");
     return id;
 }
@@ -324,9 +439,9 @@ static bool run(Generation *g, size_t most, Err *err) {
             return false;
         g->usage->output_tokens++;
         g->usage->forced_tokens += was_forced;
-        bool goes_on = !g->sink.token ||
-                       g->sink.token(g->sink.ctx, id, was_forced ? NULL : chat->logits.address, vocabulary);
-        if (!g->ignore_end && tokenizer_is_end(chat->model->tokenizer, id)) {
+        const float *logits = g->sink.token && !was_forced ? logits_on_host(chat, NULL) : NULL;
+        bool goes_on = !g->sink.token || g->sink.token(g->sink.ctx, id, logits, vocabulary);
+        if (!g->ignore_end && chat->model->tokenizer && tokenizer_is_end(chat->model->tokenizer, id)) {
             g->usage->stop = STOP_END;
             return true;
         }

@@ -137,7 +137,8 @@ static bool read_script(ScriptModel *model, Str path, Err *err) {
     return parse_script(model, text, name, err);
 }
 
-static void *script_model_open(const ModelCard *card, size_t context, Backend *backend, Err *err) {
+static void *script_model_open(const ModelCard *card, const ModelOptions *options, Backend *backend,
+                               Err *err) {
     (void)backend;
     ScriptModel *model = calloc(1, sizeof *model);
     if (!model) {
@@ -146,7 +147,8 @@ static void *script_model_open(const ModelCard *card, size_t context, Backend *b
     }
     pthread_mutex_init(&model->lock, NULL);
     model->is_echo = card->path.len == 0;
-    model->context = context && context < card->context ? context : card->context;
+    size_t asked = options->context;
+    model->context = asked && asked < card->context ? asked : card->context;
     if (model->is_echo || read_script(model, card->path, err))
         return model;
     script_model_close(model);

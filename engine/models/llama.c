@@ -10,7 +10,7 @@ static void bind_layer(Decoder *decoder, Weights *weights, int layer) {
 
 static void run_layer(Step *step, int layer) {
     project_qkv(step, layer);
-    rotate_heads(step, ROPE_NORM);
+    remember(step, layer, ROPE_NORM);
     attend_and_add(step, layer);
     feed_forward_and_add(step, layer);
 }

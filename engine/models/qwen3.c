@@ -9,8 +9,7 @@ static void bind_layer(Decoder *decoder, Weights *weights, int layer) {
 
 static void run_layer(Step *step, int layer) {
     project_qkv(step, layer);
-    normalise_heads(step, layer);
-    rotate_heads(step, ROPE_NEOX);
+    remember(step, layer, ROPE_NEOX);
     attend_and_add(step, layer);
     feed_forward_and_add(step, layer);
 }

@@ -15,6 +15,7 @@ typedef struct Run {
     Gguf *file;
     Weights weights;
     Decoder decoder;
+    KvArena arena;
     Kv kv;
     Mem logits;
     int32_t *ids;
@@ -31,9 +32,10 @@ static bool run_open(Run *run, const char *path, Backend *backend, Err *err) {
     Shape shape;
     run->file = gguf_open(path, err);
     const Arch *arch = run->file ? arch_of(run->file, err) : NULL;
-    if (!arch || !arch->read_shape(run->file, &shape, err) ||
-        !weights_open(&run->weights, run->file, backend, err) ||
-        !decoder_open(&run->decoder, arch, &shape, &run->weights, err))
+    if (!arch || !arch->read_shape(run->file, &shape, err))
+        return false;
+    weights_open(&run->weights, run->file, backend);
+    if (!decoder_open(&run->decoder, arch, &shape, &run->weights, err))
         return false;
     size_t most = run->prompt > run->generated ? run->prompt : run->generated;
     run->ids = calloc(most, sizeof *run->ids);
@@ -41,12 +43,16 @@ static bool run_open(Run *run, const char *path, Backend *backend, Err *err) {
         run->ids[i] = (int32_t)((300 + i * 7919 % 20000) % (size_t)shape.vocabulary);
     if (!run->ids || !backend_alloc(backend, (size_t)shape.vocabulary * sizeof(float), &run->logits))
         return err_set(err, ERR_NO_MEMORY, "out of memory");
-    return kv_open(&run->kv, backend, shape.layers, (int64_t)shape.kv_heads * shape.head_width,
-                   run->weights.is_all_f32, most + 1, err);
+    KvShape kv = {.layers = shape.layers,
+                  .row_values = (int64_t)shape.kv_heads * shape.head_width,
+                  .type = run->weights.is_all_f32 ? DTYPE_F32 : DTYPE_F16,
+                  .limit = most + 1};
+    return kv_arena_open(&run->arena, backend, &kv, err) && kv_open(&run->kv, &run->arena, err);
 }
 
 static void run_close(Run *run, Backend *backend) {
     kv_close(&run->kv);
+    kv_arena_close(&run->arena);
     backend_free(backend, &run->logits);
     decoder_close(&run->decoder);
     weights_close(&run->weights);

@@ -178,7 +178,7 @@ static void stories_run_as_in_llama_cpp(void) {
 
 /* ---- one result, however a prompt is cut ---- */
 
-enum { LONG_PROMPT = 2 * DECODER_CHUNK + 37 };
+enum { LONG_PROMPT = 2 * DECODER_HOST_CHUNK + 37 };
 
 static void make_prompt(int32_t *ids, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -198,7 +198,7 @@ static void check_cuts(const FakeModel *model, Str backend) {
     Arena arena = {0};
     int32_t ids[LONG_PROMPT];
     float whole[FAKE_VOCABULARY];
-    static const size_t STEPS[] = {1, 7, DECODER_CHUNK - 1, DECODER_CHUNK};
+    static const size_t STEPS[] = {1, 7, DECODER_HOST_CHUNK - 1, DECODER_HOST_CHUNK};
     make_prompt(ids, LONG_PROMPT);
     Engine *engine = fake_engine(fake_model_file(&arena, model), backend);
     Chat *chat = fake_chat(engine, S(""));
@@ -246,6 +246,7 @@ typedef struct OpenModel {
     Backend *backend;
     Weights weights;
     Decoder decoder;
+    KvArena arena;
     Kv kv;
 } OpenModel;
 
@@ -258,13 +259,15 @@ static void open_model(OpenModel *m, Arena *arena) {
     const Arch *arch = m->file ? arch_of(m->file, &err) : NULL;
     m->backend = backend_open(&(BackendConfig){.name = "cpu", .threads = 2}, &failure);
     CHECK_OK(arch && m->backend && shape_read(m->file, &shape, &err), err);
-    CHECK_OK(weights_open(&m->weights, m->file, m->backend, &err), err);
+    weights_open(&m->weights, m->file, m->backend);
     CHECK_OK(decoder_open(&m->decoder, arch, &shape, &m->weights, &err), err);
-    CHECK_OK(kv_open(&m->kv, m->backend, shape.layers, 2 * 16, false, 1024, &err), err);
+    KvShape kv = {.layers = shape.layers, .row_values = 2 * 16, .type = DTYPE_F16, .limit = 1024};
+    CHECK_OK(kv_arena_open(&m->arena, m->backend, &kv, &err) && kv_open(&m->kv, &m->arena, &err), err);
 }
 
 static void close_model(OpenModel *m) {
     kv_close(&m->kv);
+    kv_arena_close(&m->arena);
     decoder_close(&m->decoder);
     weights_close(&m->weights);
     backend_close(m->backend);
@@ -299,7 +302,7 @@ static void cancel_stops_within_one_operation(void) {
         m.decoder.ops = true_ops;
         CHECK_MSG(!ok && err.code == ERR_CANCELLED, "product %d: not cancelled", at);
         CHECK_MSG(ops_after == 0, "product %d: %d more followed", at, ops_after);
-        CHECK_INT(kept % DECODER_CHUNK, 0);
+        CHECK_INT(kept % DECODER_HOST_CHUNK, 0);
         memset(logits.address, 0, sizeof whole);
         CHECK_OK(decoder_run(&m.decoder, &m.kv, ids + kept, LONG_PROMPT - kept, kept, NULL, logits.address,
                              &done, &err),
@@ -350,13 +353,13 @@ static void unusable_models_are_refused_by_name(void) {
                    ERR_INVALID, "tensor");
     check_unusable(S("llama.attention.head_count_kv\4\0\0\0\2"), S("llama.attention.head_count_kv\4\0\0\0\3"),
                    ERR_UNSUPPORTED, "do not divide");
-    /* token_embd: 64 x 320 of Q8_0 (8) becomes Q5_0 (6), Q6_K (14), 99 */
+    /* token_embd: 64 x 320 of Q8_0 (8) becomes Q5_1 (7), IQ4_NL (20), 99 */
     Str table = S("token_embd.weight\2\0\0\0\x40\0\0\0\0\0\0\0\x40\1\0\0\0\0\0\0\x08");
     Buf other = {0};
     static const struct {
         char type;
         const char *mention;
-    } TYPES[] = {{6, "type Q5_0"}, {14, "type Q6_K"}, {99, "unknown type 99"}};
+    } TYPES[] = {{7, "type Q5_1"}, {20, "type IQ4_NL"}, {99, "unknown type 99"}};
     for (size_t i = 0; i < 3; i++) {
         buf_clear(&other);
         buf_str(&other, table);
