@@ -42,7 +42,8 @@ bool cuda_rms_norm(CudaQueue *queue, const NormArgs *args);
 /* ---- elements.cu ---- */
 bool cuda_add(CudaQueue *queue, float *out, const float *x, int64_t count);
 bool cuda_swiglu(CudaQueue *queue, float *out, const float *gate, const float *up, int64_t count);
-/* x[n, cols] (stride) to 8 bits, or to out[n, cols] in F16 or BF16. */
+/* x[n, cols] (stride) to 8 bits, or to out[n, cols] in F16 or BF16, whose rows lie layout_round16(2 * cols)
+ * bytes apart, zeros behind the values. */
 bool cuda_quantize(CudaQueue *queue, Q8Rows out, const float *x, int64_t x_stride, int n);
 bool cuda_to_half(CudaQueue *queue, void *out, DType type, const float *x, int64_t x_stride, int64_t cols,
                   int n);
@@ -116,8 +117,12 @@ typedef struct ExpertArgs {
     Q8Rows q8;        /* of x, for quantised gate and up */
     Q8Rows hidden_q8; /* [n * used]: for quantised down; filled by this call */
     int32_t *order;   /* working space [experts + 1 + n * used]: rows grouped by expert */
+    float *partial;   /* working space of cuda_experts_partial_bytes, for n > BACKEND_EXACT_ROWS; NULL = work
+                         through the rows BACKEND_EXACT_ROWS at a time (slow) */
 } ExpertArgs;
+/* width, and feed_forward where down is F32, F16 or BF16, are multiples of 8. */
 bool cuda_experts(CudaQueue *queue, const ExpertArgs *args);
+size_t cuda_experts_partial_bytes(const Experts *experts); /* 0 when n <= BACKEND_EXACT_ROWS */
 
 /* ---- sample.cu ---- */
 typedef struct PickArgs {
