@@ -3,8 +3,9 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
 add_library(mux_flags INTERFACE)
-target_compile_options(mux_flags INTERFACE -Wall -Wextra -Wshadow -Wundef -Wvla -Wstrict-prototypes
-  -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -fno-common -fno-strict-aliasing -ffp-contract=off)
+target_compile_options(mux_flags INTERFACE -Wall -Wextra -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings
+  -fno-common -fno-strict-aliasing -ffp-contract=off
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>)
 target_include_directories(mux_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(MUX_WERROR)
   target_compile_options(mux_flags INTERFACE -Werror)
@@ -18,10 +19,11 @@ if(MUX_SANITIZE)
   endif()
 endif()
 
-# mux_room(NAME [neighbour libraries...]): every .c below the folder, fuzz and test files live elsewhere.
+# mux_room(NAME [neighbour libraries...]): every .c below the folder, fuzz and test files live elsewhere; cuda/ is
+# a library of its own, which each program chooses (cmake/cuda.cmake).
 function(mux_room name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
-  list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+  list(FILTER sources EXCLUDE REGEX "/(main\\.c|cuda/[^/]*\\.c)$")
   if(sources)
     add_library(mux_${name} STATIC ${sources})
     target_link_libraries(mux_${name} PUBLIC mux_flags ${ARGN})

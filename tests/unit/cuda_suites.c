@@ -1,0 +1,9 @@
+#include "tests/runner.h"
+
+/* One line per suite: declared, then listed. */
+extern const TestSuite CUDA_BACKEND_SUITE;
+
+const TestSuite *const TEST_SUITES[] = {
+    &CUDA_BACKEND_SUITE,
+};
+const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
