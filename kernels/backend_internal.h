@@ -56,6 +56,12 @@ double host_seconds(void); /* monotonic */
 
 /* Plain C conversion of `values` values (whole blocks) to floats. */
 void dtype_to_floats(DType type, const void *blocks, int64_t values, float *out);
+/* The scale and the min of sub-block j (0..7) of a Q4_K or Q5_K block out of its 12 packed bytes. */
+void k_scale_and_min(const uint8_t *packed, int j, int *scale, int *min);
+/* Twice the value of each MXFP4 nibble, and half the scale of its exponent byte: integers and an exact power
+ * of two, subnormal for 0 and 1. */
+extern const int8_t E2M1_DOUBLED[16];
+float mxfp4_half_scale(uint8_t exponent);
 /* Fills whole blocks with random values of usual size for the type: about standard deviation 0.02. */
 void dtype_random_blocks(DType type, void *blocks, int64_t values, uint64_t seed);
 

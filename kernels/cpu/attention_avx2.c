@@ -6,23 +6,24 @@
 
 #include <math.h>
 
-static void kv_floats(float *out, KvRows kv, int key, int count, int padded) {
-    int64_t at = key * kv.row_values;
+static void kv_floats(float *out, KvBlock kv, int key, int count, int padded) {
+    const char *row = kv.at + (size_t)key * kv.row_bytes;
+    const uint16_t *halves = (const void *)row;
     int i = 0;
-    if (kv.rows_f32) {
-        memcpy(out, kv.rows_f32 + at, (size_t)count * sizeof *out);
+    if (kv.is_f32) {
+        memcpy(out, row, (size_t)count * sizeof *out);
         i = count;
     }
     for (; i + 8 <= count; i += 8)
-        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(kv.rows + at + i))));
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(halves + i))));
     for (; i < padded; i++)
-        out[i] = i < count ? _cvtsh_ss(kv.rows[at + i]) : 0;
+        out[i] = i < count ? _cvtsh_ss(halves[i]) : 0;
 }
 
-/* Scores of the first `seen` keys, four at a time; the last four may reach into keys that do not count. */
-static void score_row(AttendTile *tile, int row, int seen) {
+/* Scores of the keys seen, four at a time; the first and last four may reach into keys that do not count. */
+static void score_row(AttendTile *tile, int row, KeySpan span) {
     const float *q = tile->q + (int64_t)row * tile->padded;
-    for (int k = 0; k < seen; k += 4) {
+    for (int k = span.from / 4 * 4; k < span.to; k += 4) {
         const float *keys = tile->keys + k * tile->padded;
         __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
         for (int c = 0; c < tile->padded; c += 8) {
@@ -54,21 +55,21 @@ static void soften_row(AttendTile *tile, int row, int seen) {
     float shrink = _mm256_cvtss_f32(avx2_exp2(_mm256_set1_ps(old - largest)));
     tile->total[row] = tile->total[row] * shrink + avx2_fold(total);
     tile->largest[row] = largest;
-    float *sum = tile->sum + (int64_t)row * tile->padded;
-    for (int c = 0; c < tile->padded; c += 8)
+    float *sum = tile->sum + (int64_t)row * tile->value_padded;
+    for (int c = 0; c < tile->value_padded; c += 8)
         _mm256_storeu_ps(sum + c, _mm256_mul_ps(_mm256_loadu_ps(sum + c), _mm256_set1_ps(shrink)));
 }
 
-static INLINE void weigh_columns(AttendTile *tile, int row, int c, int seen, const int width) {
-    float *sums = tile->sum + (int64_t)row * tile->padded + c;
+static INLINE void weigh_columns(AttendTile *tile, int row, int c, KeySpan span, const int width) {
+    float *sums = tile->sum + (int64_t)row * tile->value_padded + c;
     const float *weights = tile->scores + row * KEY_BLOCK;
     __m256 sum[8];
 #pragma GCC unroll 8
     for (int w = 0; w < width; w++)
         sum[w] = _mm256_loadu_ps(sums + 8 * w);
-    for (int k = 0; k < seen; k++) {
+    for (int k = span.from; k < span.to; k++) {
         __m256 weight = _mm256_set1_ps(weights[k]);
-        const float *values = tile->values + k * tile->padded + c;
+        const float *values = tile->values + k * tile->value_padded + c;
 #pragma GCC unroll 8
         for (int w = 0; w < width; w++)
             sum[w] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + 8 * w), sum[w]);
@@ -78,23 +79,25 @@ static INLINE void weigh_columns(AttendTile *tile, int row, int c, int seen, con
         _mm256_storeu_ps(sums + 8 * w, sum[w]);
 }
 
-static void attend_block_avx2(AttendTile *tile, KvRows keys, KvRows values, int start, int count) {
+static void attend_block_avx2(AttendTile *tile, KvBlock keys, KvBlock values, int start, int count) {
     for (int k = 0; k < (count + 3) / 4 * 4; k++) {
         int from = k < count ? k : count - 1; /* repeats the last key up to a multiple of four */
         kv_floats(tile->keys + k * tile->padded, keys, from, tile->head_dim, tile->padded);
-        kv_floats(tile->values + k * tile->padded, values, from, tile->head_dim, tile->padded);
+        kv_floats(tile->values + k * tile->value_padded, values, from, tile->value_dim, tile->value_padded);
     }
     for (int r = 0; r < tile->rows; r++) {
-        int seen = tile->last[r] - start + 1 < count ? tile->last[r] - start + 1 : count;
-        if (seen <= 0)
+        KeySpan span = keys_seen(tile, r, start, count);
+        if (span.from >= span.to)
             continue;
-        score_row(tile, r, seen);
-        soften_row(tile, r, seen);
+        score_row(tile, r, span);
+        if (span.from > 0 || tile->softcap > 0)
+            attend_limit_scores(tile, r, span);
+        soften_row(tile, r, span.to);
         int c = 0;
-        for (; c + 64 <= tile->padded; c += 64)
-            weigh_columns(tile, r, c, seen, 8);
-        for (; c < tile->padded; c += 16)
-            weigh_columns(tile, r, c, seen, 2);
+        for (; c + 64 <= tile->value_padded; c += 64)
+            weigh_columns(tile, r, c, span, 8);
+        for (; c < tile->value_padded; c += 16)
+            weigh_columns(tile, r, c, span, 2);
     }
 }
 

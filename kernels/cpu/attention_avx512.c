@@ -15,10 +15,12 @@ static INLINE __mmask16 mask_of(int64_t count) {
     return count >= 16 ? 0xFFFF : (__mmask16)((1u << count) - 1);
 }
 
-static INLINE __m512 load_kv(KvRows kv, const bool is_f32, int64_t at, __mmask16 mask) {
+/* Sixteen columns from c of row k. */
+static INLINE __m512 load_kv(KvBlock kv, const bool is_f32, int k, int c, __mmask16 mask) {
+    const char *row = kv.at + (size_t)k * kv.row_bytes;
     if (is_f32)
-        return _mm512_maskz_loadu_ps(mask, kv.rows_f32 + at);
-    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, kv.rows + at));
+        return _mm512_maskz_loadu_ps(mask, row + 4 * c);
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, row + 2 * c));
 }
 
 /* Sixteen rows of sixteen -> sixteen columns, stored 64 floats apart. */
@@ -51,23 +53,26 @@ static INLINE void store_turned(__m512 *row, float *out) {
     }
 }
 
-/* keys[dimension][key] and values[key][dimension] as floats; absent keys and dimensions are zero. */
-static INLINE void load_block(AttendTile *tile, KvRows keys, KvRows values, int count, const bool is_f32) {
+/* keys[dimension][key] as floats; absent keys and dimensions are zero. */
+static INLINE void load_keys(AttendTile *tile, KvBlock keys, int count, const bool is_f32) {
     for (int c = 0; c < tile->padded; c += 16) {
         __mmask16 mask = mask_of(tile->head_dim - c);
         for (int k0 = 0; k0 < KEY_BLOCK; k0 += 16) {
             __m512 row[16];
 #pragma GCC unroll 16
             for (int k = 0; k < 16; k++)
-                row[k] = k0 + k < count ? load_kv(keys, is_f32, (k0 + k) * keys.row_values + c, mask)
-                                        : _mm512_setzero_ps();
+                row[k] = k0 + k < count ? load_kv(keys, is_f32, k0 + k, c, mask) : _mm512_setzero_ps();
             store_turned(row, tile->keys + c * KEY_BLOCK + k0);
         }
     }
+}
+
+/* values[key][dimension] as floats; absent dimensions are zero. */
+static INLINE void load_values(AttendTile *tile, KvBlock values, int count, const bool is_f32) {
     for (int k = 0; k < count; k++)
-        for (int c = 0; c < tile->padded; c += 16)
-            _mm512_store_ps(tile->values + k * tile->padded + c,
-                            load_kv(values, is_f32, k * values.row_values + c, mask_of(tile->head_dim - c)));
+        for (int c = 0; c < tile->value_padded; c += 16)
+            _mm512_store_ps(tile->values + k * tile->value_padded + c,
+                            load_kv(values, is_f32, k, c, mask_of(tile->value_dim - c)));
 }
 
 static INLINE void score_rows(AttendTile *tile, int row0, const int rows) {
@@ -120,26 +125,27 @@ static void soften_row(AttendTile *tile, int row, int seen) {
     float shrink = _mm512_cvtss_f32(avx512_exp2(_mm512_set1_ps(old - largest)));
     tile->total[row] = tile->total[row] * shrink + avx512_fold(total);
     tile->largest[row] = largest;
-    float *sum = tile->sum + (int64_t)row * tile->padded;
-    for (int c = 0; c < tile->padded && old != largest; c += 16)
+    float *sum = tile->sum + (int64_t)row * tile->value_padded;
+    for (int c = 0; c < tile->value_padded && old != largest; c += 16)
         _mm512_store_ps(sum + c, _mm512_mul_ps(_mm512_load_ps(sum + c), _mm512_set1_ps(shrink)));
 }
 
-/* rows x (16 * width) dimensions; all rows see the same number of keys. */
-static INLINE void weigh_rows(AttendTile *tile, int row0, int c, int seen, const int rows, const int width) {
-    float *sums = tile->sum + (int64_t)row0 * tile->padded + c;
+/* rows x (16 * width) dimensions; all rows see the same keys. */
+static INLINE void weigh_rows(AttendTile *tile, int row0, int c, KeySpan span, const int rows,
+                              const int width) {
+    float *sums = tile->sum + (int64_t)row0 * tile->value_padded + c;
     const float *weights = tile->scores + row0 * KEY_BLOCK;
     __m512 sum[TILE_ROWS][4];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int w = 0; w < width; w++)
-            sum[r][w] = _mm512_load_ps(sums + r * tile->padded + 16 * w);
-    for (int k = 0; k < seen; k++) {
+            sum[r][w] = _mm512_load_ps(sums + r * tile->value_padded + 16 * w);
+    for (int k = span.from; k < span.to; k++) {
         __m512 values[4];
 #pragma GCC unroll 4
         for (int w = 0; w < width; w++)
-            values[w] = _mm512_load_ps(tile->values + k * tile->padded + c + 16 * w);
+            values[w] = _mm512_load_ps(tile->values + k * tile->value_padded + c + 16 * w);
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
             __m512 weight = _mm512_set1_ps(weights[r * KEY_BLOCK + k]);
@@ -152,27 +158,26 @@ static INLINE void weigh_rows(AttendTile *tile, int row0, int c, int seen, const
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int w = 0; w < width; w++)
-            _mm512_store_ps(sums + r * tile->padded + 16 * w, sum[r][w]);
+            _mm512_store_ps(sums + r * tile->value_padded + 16 * w, sum[r][w]);
 }
 
-static INLINE void weigh_all(AttendTile *tile, int row0, int seen, const int rows) {
+static INLINE void weigh_all(AttendTile *tile, int row0, KeySpan span, const int rows) {
     int c = 0;
-    for (; c + 64 <= tile->padded; c += 64)
-        weigh_rows(tile, row0, c, seen, rows, 4);
-    for (; c < tile->padded; c += 16)
-        weigh_rows(tile, row0, c, seen, rows, 1);
+    for (; c + 64 <= tile->value_padded; c += 64)
+        weigh_rows(tile, row0, c, span, rows, 4);
+    for (; c < tile->value_padded; c += 16)
+        weigh_rows(tile, row0, c, span, rows, 1);
 }
 
-static int keys_seen(const AttendTile *tile, int row, int start, int count) {
-    int seen = tile->last[row] - start + 1;
-    return seen < 0 ? 0 : seen < count ? seen : count;
-}
-
-static void attend_block_avx512(AttendTile *tile, KvRows keys, KvRows values, int start, int count) {
-    if (keys.rows_f32)
-        load_block(tile, keys, values, count, true);
+static void attend_block_avx512(AttendTile *tile, KvBlock keys, KvBlock values, int start, int count) {
+    if (keys.is_f32)
+        load_keys(tile, keys, count, true);
     else
-        load_block(tile, keys, values, count, false);
+        load_keys(tile, keys, count, false);
+    if (values.is_f32)
+        load_values(tile, values, count, true);
+    else
+        load_values(tile, values, count, false);
     int row = 0;
     for (; row + TILE_ROWS <= tile->rows; row += TILE_ROWS)
         score_rows(tile, row, TILE_ROWS);
@@ -180,21 +185,29 @@ static void attend_block_avx512(AttendTile *tile, KvRows keys, KvRows values, in
         score_rows(tile, row, 2);
     if (row < tile->rows)
         score_rows(tile, row, 1);
-    for (int r = 0; r < tile->rows; r++)
-        if (keys_seen(tile, r, start, count) > 0)
-            soften_row(tile, r, keys_seen(tile, r, start, count));
+    for (int r = 0; r < tile->rows; r++) {
+        KeySpan span = keys_seen(tile, r, start, count);
+        if (span.from >= span.to)
+            continue;
+        if (span.from > 0 || tile->softcap > 0)
+            attend_limit_scores(tile, r, span);
+        soften_row(tile, r, span.to);
+    }
     for (int r = 0, end; r < tile->rows; r = end) {
-        int seen = keys_seen(tile, r, start, count);
-        for (end = r + 1; end < tile->rows && keys_seen(tile, end, start, count) == seen;)
-            end++;
-        if (seen == 0)
+        KeySpan span = keys_seen(tile, r, start, count);
+        for (end = r + 1; end < tile->rows; end++) {
+            KeySpan next = keys_seen(tile, end, start, count);
+            if (next.from != span.from || next.to != span.to)
+                break;
+        }
+        if (span.from >= span.to)
             continue;
         for (; r + TILE_ROWS <= end; r += TILE_ROWS)
-            weigh_all(tile, r, seen, TILE_ROWS);
+            weigh_all(tile, r, span, TILE_ROWS);
         for (; r + 2 <= end; r += 2)
-            weigh_all(tile, r, seen, 2);
+            weigh_all(tile, r, span, 2);
         if (r < end)
-            weigh_all(tile, r, seen, 1);
+            weigh_all(tile, r, span, 1);
     }
 }
 

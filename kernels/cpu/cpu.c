@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -52,12 +51,17 @@ static void cpu_close(Backend *backend) {
     CpuBackend *cpu = (CpuBackend *)backend;
     if (cpu->workers)
         for (int i = 0; i < pool_threads(cpu->pool); i++)
-            scratch_free(&cpu->workers[i]);
+            scratch_free(&cpu->host, &cpu->workers[i]);
     free(cpu->workers);
     pool_close(cpu->pool);
-    scratch_free(&cpu->activations);
-    scratch_free(&cpu->rope.turns);
-    scratch_free(&cpu->rope.key);
+    scratch_free(&cpu->host, &cpu->activations);
+    scratch_free(&cpu->host, &cpu->experts.lists);
+    scratch_free(&cpu->host, &cpu->experts.rows);
+    scratch_free(&cpu->host, &cpu->experts.up);
+    scratch_free(&cpu->host, &cpu->experts.down);
+    scratch_free(&cpu->host, &cpu->experts.activations);
+    scratch_free(&cpu->host, &cpu->rope.turns);
+    scratch_free(&cpu->host, &cpu->rope.key);
     free(cpu);
 }
 
@@ -73,36 +77,37 @@ static Backend *cpu_open(const BackendConfig *config, KernelError *error) {
         cpu->workers = calloc((size_t)threads, sizeof *cpu->workers);
     if (!cpu || !cpu->workers) {
         if (cpu)
-            cpu_close(&cpu->base);
+            cpu_close(&cpu->host.base);
         kernel_error_set(error, "cannot start %d threads; ask for fewer", threads);
         return NULL;
     }
-    cpu->base.kind = &CPU_BACKEND;
-    cpu->base.ops = (Ops){.embed = cpu_embed,
-                          .rms_norm = cpu_rms_norm,
-                          .matmul = cpu_matmul,
-                          .rope = cpu_rope,
-                          .kv_write = cpu_kv_write,
-                          .attend = cpu_attend,
-                          .swiglu = cpu_swiglu,
-                          .add = cpu_add};
-    cpu_force_level(&cpu->base, best_level());
-    return &cpu->base;
+    cpu->host.base.kind = &CPU_BACKEND;
+    cpu->host.base.ops = (Ops){.embed = cpu_embed,
+                               .rms_norm = cpu_rms_norm,
+                               .matmul = cpu_matmul,
+                               .rope = cpu_rope,
+                               .kv_write = cpu_kv_write,
+                               .attend = cpu_attend,
+                               .swiglu = cpu_swiglu,
+                               .add = cpu_add,
+                               .route = cpu_route,
+                               .experts = cpu_experts};
+    cpu_force_level(&cpu->host.base, best_level());
+    return &cpu->host.base;
 }
 
 static void cpu_info(const Backend *backend, DeviceInfo *out) {
     const CpuBackend *cpu = (const CpuBackend *)backend;
-    *out = (DeviceInfo){.name = "cpu", .threads = pool_threads(cpu->pool)};
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page > 0)
-        out->memory_bytes = (size_t)pages * (size_t)page;
+    *out = (DeviceInfo){.name = "cpu", .threads = pool_threads(cpu->pool), .is_host = true};
+    out->kv_types = 1ull << DTYPE_F32 | 1ull << DTYPE_F16;
+    host_memory_facts(&out->memory_bytes, &out->memory_free);
     snprintf(out->description, sizeof out->description, "cpu, %d thread%s, %s", out->threads,
              out->threads == 1 ? "" : "s", LEVEL_NAMES[cpu->level]);
 }
 
 bool cpu_reserve_workers(CpuBackend *cpu, size_t bytes) {
     for (int i = 0; i < pool_threads(cpu->pool); i++)
-        if (!scratch_reserve(&cpu->base, &cpu->workers[i], bytes))
+        if (!scratch_reserve(&cpu->host, &cpu->workers[i], bytes))
             return false;
     return true;
 }
@@ -145,8 +150,15 @@ const BackendKind CPU_BACKEND = {.name = "cpu",
                                  .close = cpu_close,
                                  .info = cpu_info,
                                  .alloc = host_alloc,
-                                 .weights = host_weights,
+                                 .reserve = host_reserve,
+                                 .commit = host_commit,
                                  .free = host_free,
+                                 .no_room = host_no_room,
+                                 .memory = host_memory,
                                  .put = host_put,
                                  .get = host_get,
+                                 .matrix_bytes = host_matrix_bytes,
+                                 .matrix = host_matrix,
+                                 .random_matrix = host_random_matrix,
+                                 .begin = host_begin,
                                  .read_bandwidth = cpu_read_bandwidth};

@@ -93,11 +93,11 @@ static void kv_item(void *context, int item, int worker) {
     ElementRun *run = context;
     (void)worker;
     for (int64_t i = item * run->rows_per_item; i < item_end(run, item); i++) {
-        int64_t at = run->positions[i] * run->d;
-        if (run->kv.rows_f32)
-            memcpy(run->kv.rows_f32 + at, run->a + i * run->d, (size_t)run->d * sizeof(float));
+        void *row = kv_row(&run->kv, run->positions[i]);
+        if (run->kv.type == DTYPE_F32)
+            memcpy(row, run->a + i * run->d, (size_t)run->d * sizeof(float));
         else
-            run->cpu->kernels.halves_from_floats(run->kv.rows + at, run->a + i * run->d, run->d);
+            run->cpu->kernels.halves_from_floats(row, run->a + i * run->d, run->d);
     }
 }
 
@@ -124,8 +124,8 @@ static const float *rope_turns(CpuBackend *cpu, const int32_t *positions, int n,
     if (same_turns(table, positions, n, n_rot, base, factors))
         return table->turns.address;
     size_t pairs = (size_t)n_rot / 2, position_bytes = (size_t)n * sizeof *positions;
-    float *turns = scratch_reserve(&cpu->base, &table->turns, (size_t)n * pairs * 2 * sizeof *turns + 1);
-    char *key = scratch_reserve(&cpu->base, &table->key, position_bytes + pairs * sizeof *factors + 1);
+    float *turns = scratch_reserve(&cpu->host, &table->turns, (size_t)n * pairs * 2 * sizeof *turns + 1);
+    char *key = scratch_reserve(&cpu->host, &table->key, position_bytes + pairs * sizeof *factors + 1);
     table->n = -1;
     if (!turns || !key)
         return NULL;

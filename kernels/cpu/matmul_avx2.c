@@ -60,11 +60,12 @@ static INLINE void matmul_blocks(DType type, const MatMul *job, int64_t row0, in
 }
 
 static void matmul_quant_avx2(const MatMul *job, int64_t row0, int64_t row1, QuantRows x, int n, void *pack) {
-    (void)pack;
     if (job->weight.type == DTYPE_Q8_0)
         matmul_blocks(DTYPE_Q8_0, job, row0, row1, x, n);
-    else
+    else if (job->weight.type == DTYPE_Q4_0)
         matmul_blocks(DTYPE_Q4_0, job, row0, row1, x, n);
+    else
+        cpu_matmul_quant_c(job, row0, row1, x, n, pack);
 }
 
 /* Eight values of a row from column c; `count` of them exist. */

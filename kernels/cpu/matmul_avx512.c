@@ -304,8 +304,10 @@ static void matmul_quant_avx512(const MatMul *job, int64_t row0, int64_t row1, Q
                                 void *pack) {
     if (job->weight.type == DTYPE_Q8_0)
         matmul_blocks(DTYPE_Q8_0, job, row0, row1, x, n, pack);
-    else
+    else if (job->weight.type == DTYPE_Q4_0)
         matmul_blocks(DTYPE_Q4_0, job, row0, row1, x, n, pack);
+    else
+        cpu_matmul_quant_c(job, row0, row1, x, n, pack);
 }
 
 static INLINE __m512 load_floats(DType type, const uint8_t *row, int64_t c, __mmask16 mask) {
@@ -417,7 +419,10 @@ static void quantize_avx512(QuantRows out, int64_t row, const float *x) {
         _mm_storeu_si128((void *)q, _mm512_cvtepi32_epi8(low_q));
         _mm_storeu_si128((void *)(q + 16), _mm512_cvtepi32_epi8(high_q));
         out.d[row * blocks + b] = d;
-        out.offsets[row * blocks + b] = -128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low_q, high_q));
+        int first = _mm512_reduce_add_epi32(low_q), second = _mm512_reduce_add_epi32(high_q);
+        out.offsets[row * blocks + b] = -128 * (first + second);
+        out.half_offsets[2 * (row * blocks + b)] = -128 * first;
+        out.half_offsets[2 * (row * blocks + b) + 1] = -128 * second;
     }
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/ref/ref_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 void ref_rope(Backend *backend, float *x, const int32_t *positions, int n, int heads, int head_dim, int n_rot,
               RopeKind kind, float base, const float *factors) {
@@ -21,58 +22,86 @@ void ref_rope(Backend *backend, float *x, const int32_t *positions, int n, int h
     }
 }
 
+/* 32 values to int8 and their half scale: d = amax / 127, q = x / d to the nearest even, by floats. */
+static void write_q8_0(int8_t *q, char *scale, const float *x) {
+    float largest = 0;
+    for (int j = 0; j < 32; j++)
+        largest = fmaxf(largest, fabsf(x[j]));
+    float d = largest / 127, inverse = d > 0 ? 1 / d : 0;
+    for (int j = 0; j < 32; j++)
+        q[j] = (int8_t)lrintf(fminf(fmaxf(x[j] * inverse, -127), 127));
+    uint16_t half = half_from_float(d);
+    memcpy(scale, &half, sizeof half);
+}
+
+static void write_row(const KvRows *kv, char *row, const float *x) {
+    for (int64_t c = 0; c < kv->row_values; c++) {
+        uint16_t word = kv->type == DTYPE_F16 ? half_from_float(x[c]) : bf16_from_float(x[c]);
+        if (kv->type == DTYPE_F32)
+            memcpy(row + 4 * c, &x[c], sizeof x[c]);
+        else if (kv->type != DTYPE_Q8_0)
+            memcpy(row + 2 * c, &word, sizeof word);
+        else if (c % 32 == 0)
+            write_q8_0((int8_t *)row + c, row + kv->row_values + c / 32 * 2, x + c);
+    }
+}
+
 void ref_kv_write(Backend *backend, KvRows kv, const float *x, const int32_t *positions, int n) {
     (void)backend;
-    for (int i = 0; i < n; i++) {
-        for (int64_t c = 0; c < kv.row_values; c++) {
-            int64_t at = positions[i] * kv.row_values + c;
-            if (kv.rows_f32)
-                kv.rows_f32[at] = x[i * kv.row_values + c];
-            else
-                kv.rows[at] = half_from_float(x[i * kv.row_values + c]);
-        }
+    for (int i = 0; i < n; i++)
+        write_row(&kv, kv_row(&kv, positions[i]), x + i * kv.row_values);
+}
+
+static double kv_value(const KvRows *kv, int position, int64_t column) {
+    const char *row = kv_row(kv, position);
+    uint16_t word;
+    float value;
+    switch (kv->type) {
+    case DTYPE_F32: memcpy(&value, row + 4 * column, sizeof value); return value;
+    case DTYPE_Q8_0:
+        memcpy(&word, row + kv->row_values + column / 32 * 2, sizeof word);
+        return (double)half_to_float(word) * ((const int8_t *)row)[column];
+    default:
+        memcpy(&word, row + 2 * column, sizeof word);
+        return kv->type == DTYPE_F16 ? half_to_float(word) : bf16_to_float(word);
     }
 }
 
-static double kv_value(KvRows kv, int position, int64_t column) {
-    int64_t at = position * kv.row_values + column;
-    return kv.rows_f32 ? (double)kv.rows_f32[at] : (double)half_to_float(kv.rows[at]);
-}
-
-/* One query head against the key head that starts at column `first`: softmax(q . k * scale) * v over
- * positions 0..last; scores holds last + 1 values. */
-static void attend_head(float *out, const float *q, KvRows keys, KvRows values, int64_t first, int last,
-                        int head_dim, float scale, double *scores) {
-    double largest = -INFINITY;
-    for (int p = 0; p <= last; p++) {
+/* Row i, head h. scores holds one value for each position up to the last. */
+static void attend_head(const Attend *a, int i, int h, double *scores) {
+    int last = a->positions[i], first = a->window > 0 && last >= a->window ? last - a->window + 1 : 0;
+    int64_t at = (int64_t)i * a->heads + h, kv_head = h / (a->heads / a->kv_heads);
+    const float *q = a->q + at * a->head_dim;
+    float *out = a->out + at * a->value_dim;
+    double largest = a->sinks ? a->sinks[h] : -INFINITY;
+    for (int p = first; p <= last; p++) {
         double dot = 0;
-        for (int c = 0; c < head_dim; c++)
-            dot += (double)q[c] * kv_value(keys, p, first + c);
-        scores[p] = dot * scale;
+        for (int c = 0; c < a->head_dim; c++)
+            dot += (double)q[c] * kv_value(&a->keys, p, kv_head * a->head_dim + c);
+        scores[p] = dot * a->scale;
+        if (a->softcap > 0)
+            scores[p] = a->softcap * tanh(scores[p] / a->softcap);
         largest = fmax(largest, scores[p]);
     }
-    double total = 0;
-    for (int p = 0; p <= last; p++)
+    double total = a->sinks ? exp(a->sinks[h] - largest) : 0;
+    for (int p = first; p <= last; p++)
         total += scores[p] = exp(scores[p] - largest);
-    for (int c = 0; c < head_dim; c++) {
+    for (int c = 0; c < a->value_dim; c++) {
         double sum = 0;
-        for (int p = 0; p <= last; p++)
-            sum += scores[p] * kv_value(values, p, first + c);
+        for (int p = first; p <= last; p++)
+            sum += scores[p] * kv_value(&a->values, p, kv_head * a->value_dim + c);
         out[c] = (float)(sum / total);
     }
 }
 
-void ref_attend(Backend *backend, float *out, const float *q, KvRows keys, KvRows values,
-                const int32_t *positions, int n, int heads, int kv_heads, int head_dim, float scale) {
+void ref_attend(Backend *backend, const Attend *attend) {
     RefBackend *ref = (RefBackend *)backend;
-    int group = heads / kv_heads;
-    for (int i = 0; i < n; i++) {
-        double *scores = scratch_reserve(backend, &ref->scratch, ((size_t)positions[i] + 1) * sizeof *scores);
+    for (int i = 0; i < attend->n; i++) {
+        size_t count = (size_t)attend->positions[i] + 1;
+        double *scores = scratch_reserve(&ref->host, &ref->scratch, count * sizeof *scores);
         if (!scores)
             return;
-        for (int h = 0; h < heads; h++) {
-            int64_t at = ((int64_t)i * heads + h) * head_dim, kv_at = (int64_t)(h / group) * head_dim;
-            attend_head(out + at, q + at, keys, values, kv_at, positions[i], head_dim, scale, scores);
-        }
+        for (int h = 0; h < attend->heads; h++)
+            attend_head(attend, i, h, scores);
     }
 }

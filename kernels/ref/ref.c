@@ -10,27 +10,31 @@ static Backend *ref_open(const BackendConfig *config, KernelError *error) {
         kernel_error_set(error, "no memory to open the backend");
         return NULL;
     }
-    ref->base.kind = &REF_BACKEND;
-    ref->base.ops = (Ops){.embed = ref_embed,
-                          .rms_norm = ref_rms_norm,
-                          .matmul = ref_matmul,
-                          .rope = ref_rope,
-                          .kv_write = ref_kv_write,
-                          .attend = ref_attend,
-                          .swiglu = ref_swiglu,
-                          .add = ref_add};
-    return &ref->base;
+    ref->host.base.kind = &REF_BACKEND;
+    ref->host.base.ops = (Ops){.embed = ref_embed,
+                               .rms_norm = ref_rms_norm,
+                               .matmul = ref_matmul,
+                               .rope = ref_rope,
+                               .kv_write = ref_kv_write,
+                               .attend = ref_attend,
+                               .swiglu = ref_swiglu,
+                               .add = ref_add,
+                               .route = ref_route,
+                               .experts = ref_experts};
+    return &ref->host.base;
 }
 
 static void ref_close(Backend *backend) {
     RefBackend *ref = (RefBackend *)backend;
-    scratch_free(&ref->scratch);
+    scratch_free(&ref->host, &ref->scratch);
     free(ref);
 }
 
 static void ref_info(const Backend *backend, DeviceInfo *out) {
     (void)backend;
-    *out = (DeviceInfo){.name = "ref", .threads = 1};
+    *out = (DeviceInfo){.name = "ref", .threads = 1, .is_host = true};
+    out->kv_types = 1ull << DTYPE_F32 | 1ull << DTYPE_F16 | 1ull << DTYPE_BF16 | 1ull << DTYPE_Q8_0;
+    host_memory_facts(&out->memory_bytes, &out->memory_free);
     snprintf(out->description, sizeof out->description, "reference, 1 thread, plain C");
 }
 
@@ -57,8 +61,15 @@ const BackendKind REF_BACKEND = {.name = "ref",
                                  .close = ref_close,
                                  .info = ref_info,
                                  .alloc = host_alloc,
-                                 .weights = host_weights,
+                                 .reserve = host_reserve,
+                                 .commit = host_commit,
                                  .free = host_free,
+                                 .no_room = host_no_room,
+                                 .memory = host_memory,
                                  .put = host_put,
                                  .get = host_get,
+                                 .matrix_bytes = host_matrix_bytes,
+                                 .matrix = host_matrix,
+                                 .random_matrix = host_random_matrix,
+                                 .begin = host_begin,
                                  .read_bandwidth = ref_read_bandwidth};
