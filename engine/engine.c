@@ -25,7 +25,7 @@ typedef struct Loaded {
     void *model;
     Backend *backend; /* NULL: the driver uses none */
     bool is_dead;     /* its device was lost */
-    char note[256];   /* why it is not on the GPU */
+    char note[512];   /* why it is not on the GPU */
 } Loaded;
 
 /* One who wants to run on the device; lives on the stack of the waiting thread. */

@@ -155,7 +155,7 @@ typedef struct LoadReport {
     double read_bytes_per_second; /* measured when bench asks; 0 otherwise */
     size_t device_bytes;          /* device memory held now, all models and chats; 0 on a host */
     char backend[16], device[128];
-    char note[256]; /* why it is not the GPU, when that was tried; empty otherwise */
+    char note[512]; /* why it is not the GPU, when that was tried; empty otherwise */
 } LoadReport;
 void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out);
 

@@ -44,10 +44,12 @@ void put_pair_string(Buf *out, Str key, Str value) {
 /* ---- the recipe ---- */
 
 enum { LAYERS = 2, WIDTH = 64, HEADS = 4, KV_HEADS = 2, FEED_FORWARD = 96, MAX_TENSORS = 64 };
+enum { EXPERTS = 6, EXPERTS_USED = 2, EXPERT_FEED_FORWARD = 32 }; /* qwen3moe */
 
 typedef struct Entry {
     char name[64];
     int64_t cols, rows; /* rows 0 = a vector */
+    int64_t experts;    /* 0 = no third dimension */
     DType type;
     float spread, mean;
 } Entry;
@@ -70,7 +72,35 @@ static void add(Recipe *recipe, const char *name, int layer, int64_t cols, int64
     entry->type = type;
     entry->spread = spread;
     entry->mean = mean;
+    entry->experts = 0;
     arena_free(&scratch);
+}
+
+static bool has_experts(const FakeModel *model) {
+    return strcmp(model->arch, "qwen3moe") == 0;
+}
+
+static bool has_head_norms(const FakeModel *model) {
+    return strcmp(model->arch, "qwen3") == 0 || has_experts(model);
+}
+
+static void add_experts(Recipe *recipe, int i) {
+    static const char *const NAMES[] = {"ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"};
+    add(recipe, "ffn_gate_inp.weight", i, WIDTH, EXPERTS, DTYPE_F32, 0.4f, 0);
+    for (int part = 0; part < 3; part++) {
+        int64_t cols = part == 2 ? EXPERT_FEED_FORWARD : WIDTH,
+                rows = part == 2 ? WIDTH : EXPERT_FEED_FORWARD;
+        add(recipe, NAMES[part], i, cols, rows, recipe->model->type, 0.3f, 0);
+        recipe->entries[recipe->count - 1].experts = EXPERTS;
+    }
+}
+
+static void add_feed_forward(Recipe *recipe, int i) {
+    DType type = recipe->model->type;
+    add(recipe, "ffn_gate.weight", i, WIDTH, FEED_FORWARD, type, 0.2f, 0);
+    add(recipe, "ffn_up.weight", i, WIDTH, FEED_FORWARD, type, 0.2f, 0);
+    add(recipe, "ffn_down.weight", i, FEED_FORWARD, WIDTH, recipe->model->has_extras ? DTYPE_Q8_0 : type,
+        0.2f, 0);
 }
 
 static void add_layer(Recipe *recipe, int i) {
@@ -90,18 +120,19 @@ static void add_layer(Recipe *recipe, int i) {
     }
     if (is_mixed)
         add(recipe, "attn_output.bias", i, WIDTH, 0, DTYPE_F32, 0.1f, 0);
-    if (strcmp(model->arch, "qwen3") == 0) {
+    if (has_head_norms(model)) {
         add(recipe, "attn_q_norm.weight", i, recipe->head_width, 0, DTYPE_F32, 0.1f, 1);
         add(recipe, "attn_k_norm.weight", i, recipe->head_width, 0, DTYPE_F32, 0.1f, 1);
     }
     add(recipe, "ffn_norm.weight", i, WIDTH, 0, DTYPE_F32, 0.1f, 1);
-    add(recipe, "ffn_gate.weight", i, WIDTH, FEED_FORWARD, type, 0.2f, 0);
-    add(recipe, "ffn_up.weight", i, WIDTH, FEED_FORWARD, type, 0.2f, 0);
-    add(recipe, "ffn_down.weight", i, FEED_FORWARD, WIDTH, is_mixed ? DTYPE_Q8_0 : type, 0.2f, 0);
+    if (has_experts(model))
+        add_experts(recipe, i);
+    else
+        add_feed_forward(recipe, i);
 }
 
 static void plan(Recipe *recipe, const FakeModel *model) {
-    *recipe = (Recipe){.model = model, .head_width = strcmp(model->arch, "qwen3") == 0 ? 32 : WIDTH / HEADS};
+    *recipe = (Recipe){.model = model, .head_width = has_head_norms(model) ? 32 : WIDTH / HEADS};
     add(recipe, "token_embd.weight", -1, WIDTH, FAKE_VOCABULARY, model->type, 0.4f, 0);
     for (int i = 0; i < LAYERS; i++)
         add_layer(recipe, i);
@@ -160,6 +191,7 @@ static void put_values(Buf *out, DType type, const float *x, int64_t n) {
         case DTYPE_BF16: buf_append(out, &half, sizeof half); break;
         case DTYPE_Q8_0: put_q8_0(out, x + i); break;
         case DTYPE_Q4_0: put_q4_0(out, x + i); break;
+        default: CHECK(!"a type that these models are made in");
         }
     }
 }
@@ -169,8 +201,12 @@ static void pad_to_32(Buf *out, size_t start) {
         buf_char(out, 0);
 }
 
+static int64_t rows_of(const Entry *entry) {
+    return (entry->rows ? entry->rows : 1) * (entry->experts ? entry->experts : 1);
+}
+
 static void put_tensor_data(Buf *out, const Entry *entry, uint64_t seed) {
-    int64_t n = entry->cols * (entry->rows ? entry->rows : 1);
+    int64_t n = entry->cols * rows_of(entry);
     uint64_t state = seed ^ str_hash(str_of(entry->name));
     float *x = malloc((size_t)n * sizeof *x);
     for (int64_t i = 0; i < n; i++) {
@@ -263,6 +299,12 @@ static int put_hyper_parameters(Buf *out, const Recipe *recipe) {
         put_pair_u32(out, str_printf(&a, "%s.attention.value_length", m->arch), (uint32_t)recipe->head_width);
         pairs += 2;
     }
+    if (has_experts(m)) {
+        put_pair_u32(out, str_printf(&a, "%s.expert_count", m->arch), EXPERTS);
+        put_pair_u32(out, str_printf(&a, "%s.expert_used_count", m->arch), EXPERTS_USED);
+        put_pair_u32(out, str_printf(&a, "%s.expert_feed_forward_length", m->arch), EXPERT_FEED_FORWARD);
+        pairs += 3;
+    }
     if (m->has_extras) {
         put_pair_string(out, str_printf(&a, "%s.rope.scaling.type", m->arch), S("linear"));
         put_pair_f32(out, str_printf(&a, "%s.rope.scaling.factor", m->arch), 2);
@@ -277,14 +319,15 @@ static void put_tensor_table(Buf *out, const Recipe *recipe) {
     for (int i = 0; i < recipe->count; i++) {
         const Entry *entry = &recipe->entries[i];
         put_string(out, str_of(entry->name));
-        put_u32(out, entry->rows ? 2 : 1);
+        put_u32(out, entry->experts ? 3 : entry->rows ? 2 : 1);
         put_u64(out, (uint64_t)entry->cols);
         if (entry->rows)
             put_u64(out, (uint64_t)entry->rows);
+        if (entry->experts)
+            put_u64(out, (uint64_t)entry->experts);
         put_u32(out, entry->type);
         put_u64(out, offset);
-        offset += (dtype_row_bytes(entry->type, entry->cols) * (size_t)(entry->rows ? entry->rows : 1) + 31) /
-                  32 * 32;
+        offset += (dtype_row_bytes(entry->type, entry->cols) * (size_t)rows_of(entry) + 31) / 32 * 32;
     }
 }
 

@@ -1,0 +1,277 @@
+/* Devices: the engine on "cuda" (emulated here, the GPU itself in tests-engine-gpu) against "ref", and what
+ * becomes of a chat when a device refuses or fails. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/os.h"
+#include "base/utf8.h"
+#include "kernels/backend.h"
+#include "tests/runner.h"
+#include "tests/unit/engine_support.h"
+
+enum { PROMPT = 21, STEPS = 12 };
+
+static void make_prompt(int32_t *ids, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)(test_random() % FAKE_END_OF_TEXT);
+}
+
+static const float *logits_of(Chat *chat, const int32_t *ids, size_t n) {
+    Err err = {0};
+    size_t vocabulary;
+    CHECK_OK(chat_sync_tokens(chat, ids, n, &err), err);
+    const float *row = chat_logits(chat, &vocabulary);
+    CHECK(row != NULL);
+    return row;
+}
+
+static int best_of(const float *row, size_t n, float *margin) {
+    size_t best = 0;
+    float second = -INFINITY;
+    for (size_t i = 1; i < n; i++)
+        best = row[i] > row[best] ? i : best;
+    for (size_t i = 0; i < n; i++)
+        second = i != best && row[i] > second ? row[i] : second;
+    *margin = row[best] - second;
+    return (int)best;
+}
+
+static double divergence(const float *truth, const float *row, size_t n) {
+    double a = 0, b = 0, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        a += exp((double)truth[i]), b += exp((double)row[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += exp(truth[i]) / a * ((truth[i] - log(a)) - (row[i] - log(b)));
+    return sum;
+}
+
+/* Greedy decoding on ref, followed on the other device: the same token wherever it leads by more than what
+ * rounding may move. F32 models round nothing, so there every token must be the same; halves round x to 11
+ * (F16) or 8 (BF16) bits in large batches, quantised weights round it to 8 bits. */
+static void follow(const FakeModel *model, const char *backend) {
+    Arena arena = {0};
+    int32_t ids[PROMPT + STEPS];
+    float truth[FAKE_VOCABULARY], margin, most = model->type == DTYPE_F32 ? 1e-3f : 0.4f;
+    Str path = fake_model_file(&arena, model);
+    Engine *ref_engine = fake_engine(path, S("ref")), *engine = fake_engine(path, str_of(backend));
+    Chat *ref = fake_chat(ref_engine, S("")), *chat = fake_chat(engine, S(""));
+    make_prompt(ids, PROMPT);
+    for (int step = 0; step < STEPS; step++) {
+        size_t n = (size_t)(PROMPT + step);
+        memcpy(truth, logits_of(ref, ids, n), sizeof truth);
+        const float *row = logits_of(chat, ids, n);
+        int expected = best_of(truth, FAKE_VOCABULARY, &margin);
+        float ignored;
+        int best = best_of(row, FAKE_VOCABULARY, &ignored);
+        CHECK_MSG(best == expected || margin < most, "%s %s on %s, step %d: %d, ref says %d by %g",
+                  model->arch, dtype_name(model->type), backend, step, best, expected, (double)margin);
+        double apart = divergence(truth, row, FAKE_VOCABULARY);
+        CHECK_MSG(apart < (model->type == DTYPE_F32 ? 1e-6 : 1e-2), "%s %s on %s, step %d: KL %g",
+                  model->arch, dtype_name(model->type), backend, step, apart);
+        ids[n] = expected;
+    }
+    chat_close(ref), chat_close(chat);
+    engine_close(ref_engine), engine_close(engine);
+    arena_free(&arena);
+}
+
+static void families_follow_ref(void) {
+    static const char *const ARCHES[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+    static const DType TYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0};
+    for (size_t a = 0; a < 4; a++)
+        for (size_t t = 0; t < 5; t++) {
+            FakeModel model = {.arch = ARCHES[a], .type = TYPES[t], .seed = 11 + a};
+            follow(&model, "cuda");
+            if (a == 3)
+                follow(&model, "cpu");
+        }
+    follow(&(FakeModel){.arch = "llama", .has_extras = true, .seed = 3}, "cuda");
+}
+
+/* Five tokens at once and one after the other: the same bits, as prefix reuse and replay need it. */
+static void small_batches_give_the_same_bits(void) {
+    static const char *const ARCHES[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+    static const DType TYPES[] = {DTYPE_F32, DTYPE_Q8_0, DTYPE_F16, DTYPE_Q4_0};
+    for (size_t a = 0; a < 4; a++) {
+        Arena arena = {0};
+        int32_t ids[10];
+        float together[FAKE_VOCABULARY];
+        FakeModel model = {.arch = ARCHES[a], .type = TYPES[a], .seed = 5};
+        Engine *engine = fake_engine(fake_model_file(&arena, &model), S("cuda"));
+        Chat *chat = fake_chat(engine, S(""));
+        make_prompt(ids, 10);
+        logits_of(chat, ids, 5);
+        memcpy(together, logits_of(chat, ids, 10), sizeof together);
+        chat_rewind(chat, 0);
+        for (size_t n = 1; n < 10; n++)
+            logits_of(chat, ids, n);
+        CHECK_MSG(memcmp(together, logits_of(chat, ids, 10), sizeof together) == 0,
+                  "%s %s: single tokens differ", model.arch, dtype_name(model.type));
+        chat_close(chat);
+        engine_close(engine);
+        arena_free(&arena);
+    }
+}
+
+/* ---- real models ---- */
+
+typedef struct Ids {
+    int32_t ids[128];
+    size_t count;
+} Ids;
+
+static bool note_id(void *ctx, int32_t id, const float *logits, size_t vocabulary) {
+    Ids *run = ctx;
+    CHECK(logits && vocabulary);
+    run->ids[run->count++] = id;
+    return true;
+}
+
+static void generate(Chat *chat, const Sampling *sampling, bool looks, Ids *out) {
+    Err err = {0};
+    Usage usage;
+    size_t length = chat_length(chat);
+    out->count = 0;
+    ChatSink sink = {.ctx = out, .token = looks ? note_id : NULL};
+    CHECK_OK(chat_generate(chat, sampling, NULL, sink, &usage, &err), err);
+    if (!looks)
+        out->count = usage.output_tokens;
+    CHECK_INT(chat_length(chat) - length, sampling->max_tokens);
+}
+
+static void stories_run_as_in_llama_cpp(void) {
+    Arena arena = {0};
+    Err err = {0};
+    Str text;
+    enum { COUNT = 60 };
+    Str model = test_shared(&arena, "models/stories260K-F32.gguf");
+    CHECK_OK(os_read_file(test_shared(&arena, "models/stories260K-F32.reference.json").ptr, 1 << 20, &arena,
+                          &text, &err),
+             err);
+    Json *json = json_parse(text, &err);
+    Engine *engine = fake_engine(model, S("cuda"));
+    Chat *chat = fake_chat(engine, S(""));
+    CHECK_OK(chat_sync_text(chat, S("Once upon a time"), &err), err);
+    Ids run;
+    generate(chat, &(Sampling){.max_tokens = COUNT, .ignore_end = true}, true, &run);
+    size_t at = 0;
+    JSON_EACH(item, json_find(json, "generated"))
+    if (at < COUNT) {
+        CHECK_MSG(run.ids[at] == (int32_t)item->valuedouble, "token %zu is %d, expected %d", at, run.ids[at],
+                  (int)item->valuedouble);
+        at++;
+    }
+    CHECK_INT(at, COUNT);
+    chat_close(chat);
+    engine_close(engine);
+    json_free(json);
+    arena_free(&arena);
+}
+
+/* The embedded model, greedy, a few tokens: emulation takes its time. */
+static void tiny_runs_as_on_ref(void) {
+    Err err = {0};
+    Ids runs[2];
+    static const char *const BACKENDS[] = {"ref", "cuda"};
+    for (int i = 0; i < 2; i++) {
+        Engine *engine = engine_open(&(EngineConfig){.backend = str_of(BACKENDS[i]), .threads = 2}, &err);
+        CHECK_OK(engine != NULL, err);
+        Chat *chat = fake_chat(engine, S("mux-tiny"));
+        CHECK_OK(chat_sync_text(chat, S("int add(int a, int b) {\n"), &err), err);
+        generate(chat, &(Sampling){.max_tokens = 6, .ignore_end = true}, true, &runs[i]);
+        chat_close(chat);
+        engine_close(engine);
+    }
+    CHECK(memcmp(runs[0].ids, runs[1].ids, 6 * sizeof(int32_t)) == 0);
+}
+
+/* ---- choosing on the device ---- */
+
+static bool count_text(void *ctx, Str piece) {
+    buf_str(ctx, piece);
+    return true;
+}
+
+/* With nobody looking at the logits the device draws; the text is the same as when the host draws. */
+static void device_draws_as_the_host_does(void) {
+    static const Sampling SAMPLINGS[] = {{.max_tokens = 24},
+                                         {.max_tokens = 24, .temperature = 0.9f, .seed = 3},
+                                         {.max_tokens = 24, .temperature = 1.3f, .top_k = 9, .seed = 4},
+                                         {.max_tokens = 24, .temperature = 0.7f, .top_p = 0.8f, .seed = 5},
+                                         {.max_tokens = 24, .temperature = 1, .min_p = 0.1f, .seed = 6}};
+    Arena arena = {0};
+    int32_t ids[8];
+    FakeModel model = {.arch = "llama", .type = DTYPE_F32, .seed = 21};
+    Engine *engine = fake_engine(fake_model_file(&arena, &model), S("cuda"));
+    Chat *chat = fake_chat(engine, S(""));
+    make_prompt(ids, 8);
+    for (size_t i = 0; i < sizeof SAMPLINGS / sizeof *SAMPLINGS; i++) {
+        Buf texts[2] = {{0}, {0}};
+        for (int looks = 0; looks < 2; looks++) {
+            Err err = {0};
+            Ids run = {.count = 0};
+            Sampling sampling = SAMPLINGS[i];
+            sampling.ignore_end = true;
+            CHECK_OK(chat_sync_tokens(chat, ids, 8, &err), err);
+            struct {
+                Buf *text;
+                Ids *run;
+            } both = {&texts[looks], &run};
+            ChatSink sink = {.ctx = looks ? (void *)both.run : both.text, .text = looks ? NULL : count_text};
+            sink.token = looks ? note_id : NULL;
+            CHECK_OK(chat_generate(chat, &sampling, NULL, sink, NULL, &err), err);
+            for (size_t t = 0; looks && t < run.count; t++)
+                buf_str(&texts[1], tokenizer_shown(chat_tokenizer(chat), run.ids[t]));
+        }
+        Buf repaired = {0};
+        utf8_repair(buf_text(&texts[1]), &repaired);
+        CHECK_MSG(str_eq(buf_text(&texts[0]), buf_text(&repaired)), "sampling %zu differs", i);
+        buf_free(&texts[0]), buf_free(&texts[1]), buf_free(&repaired);
+    }
+    chat_close(chat);
+    engine_close(engine);
+    arena_free(&arena);
+}
+
+/* ---- memory ---- */
+
+static void unloading_gives_every_byte_back(void) {
+    Err err = {0};
+    Arena arena = {0};
+    DeviceInfo info;
+    KernelError why;
+    size_t held, own;
+    FakeModel model = {.arch = "qwen3moe", .type = DTYPE_Q8_0, .seed = 2};
+    Str path = fake_model_file(&arena, &model);
+    CHECK(backend_cuda_devices(&info, 1, &why) > 0);
+    size_t before = info.memory_free;
+    Engine *engine = fake_engine(path, S("cuda"));
+    Chat *chat = fake_chat(engine, S(""));
+    CHECK_OK(chat_sync_text(chat, S("some text"), &err), err);
+    LoadReport report;
+    chat_report(chat, false, &report);
+    CHECK_STR(str_of(report.backend), S("cuda"));
+    CHECK(report.device_bytes > 0 && report.note[0] == 0);
+    chat_close(chat);
+    engine_close(engine);
+    CHECK(backend_cuda_devices(&info, 1, &why) > 0);
+    CHECK_MSG(info.memory_free == before, "%zu bytes are still taken", before - info.memory_free);
+    Backend *backend = backend_open(&(BackendConfig){.name = "cuda"}, &why);
+    CHECK_MSG(backend != NULL, "%s", why.text);
+    backend_memory(backend, &held, &own);
+    CHECK_INT(held, 0);
+    backend_close(backend);
+    arena_free(&arena);
+}
+
+static const TestCase CASES[] = {
+    {"families follow ref", families_follow_ref},
+    {"small batches give the same bits", small_batches_give_the_same_bits},
+    {"stories260K runs as in llama.cpp", stories_run_as_in_llama_cpp},
+    {"mux-tiny runs as on ref", tiny_runs_as_on_ref},
+    {"the device draws as the host does", device_draws_as_the_host_does},
+    {"unloading gives every byte back", unloading_gives_every_byte_back},
+};
+TEST_SUITE(ENGINE_DEVICES_SUITE, "devices", CASES);
