@@ -245,13 +245,13 @@ static void set_scales(DType type, uint8_t *block) {
     case DTYPE_Q8_0: store_u16(block, half_from_float(0.035f / 127)); break;
     case DTYPE_Q4_0: store_u16(block, half_from_float(0.035f / 8)); break;
     case DTYPE_Q5_0: store_u16(block, half_from_float(0.035f / 16)); break;
-    case DTYPE_Q4_K: /* scales and mins are about 32: q - 7.5 times 32 d */
-        store_u16(block, half_from_float(0.035f / 8 / 32));
-        store_u16(block + 2, half_from_float(0.035f / 32));
+    case DTYPE_Q4_K: /* scales and mins are about 32, and the middle of the values is the min */
+        store_u16(block, half_from_float(0.035f / 8 / 40));
+        store_u16(block + 2, half_from_float(0.035f / 40));
         break;
     case DTYPE_Q5_K:
-        store_u16(block, half_from_float(0.035f / 16 / 32));
-        store_u16(block + 2, half_from_float(0.035f / 32));
+        store_u16(block, half_from_float(0.035f / 16 / 40));
+        store_u16(block + 2, half_from_float(0.035f / 40));
         break;
     case DTYPE_Q6_K: store_u16(block + 208, half_from_float(0.035f / 32 / 64)); break;
     case DTYPE_MXFP4: block[0] = 127 - 7; break;

@@ -99,7 +99,7 @@ void cpu_products(CpuBackend *cpu, CpuProduct *products, int count) {
         if (cpu_is_quant(products[j].job.weight.type) && bytes > pack)
             pack = bytes;
     }
-    if (!cpu_reserve_workers(cpu, pack))
+    if (pack && !cpu_reserve_workers(cpu, pack))
         return;
     ProductRun run = {cpu, products, count};
     pool_run(cpu->pool, product_item, &run, cut_chunks(cpu, products, count));

@@ -12,7 +12,16 @@
 #include <immintrin.h>
 #endif
 
-enum { RUNS = 7, WIDTH = 896, HIDDEN = 4864, VOCABULARY = 151936, HEADS = 14, KV_HEADS = 2, HEAD_DIM = 64 };
+enum {
+    RUNS = 7,
+    WIDTH = 896,
+    HIDDEN = 4864,
+    VOCABULARY = 151936,
+    HEADS = 14,
+    KV_HEADS = 2,
+    HEAD_DIM = 64,
+    K_WIDTH = 1024 /* a multiple of 256, as K-quants need */
+};
 
 typedef struct Bench {
     Backend *backend;
@@ -56,9 +65,8 @@ static float *random_floats(size_t count) {
 static Tensor random_weights(DType type, int64_t rows, int64_t cols) {
     Tensor tensor = {.type = type, .rows = rows, .cols = cols, .row_bytes = dtype_row_bytes(type, cols)};
     size_t bytes = (size_t)rows * tensor.row_bytes;
-    uint16_t *words = tensor.data = memory(bytes);
-    for (size_t i = 0; i < bytes / 2; i++) /* every half and bfloat16 among them is a modest number */
-        words[i] = (uint16_t)((random_bits() & 0x83FF) | 0x2C00);
+    tensor.data = memory(bytes);
+    dtype_random_blocks(type, tensor.data, rows * cols, random_bits());
     return tensor;
 }
 
@@ -146,7 +154,7 @@ static void bench_matmul(Bench *bench, DType type, int64_t rows, int64_t cols, i
     char name[64];
     snprintf(name, sizeof name, "matmul %s %d x %d, n %d", dtype_info((uint32_t)type)->name, (int)rows,
              (int)cols, n);
-    bool is_bytes = type == DTYPE_Q8_0 || type == DTYPE_Q4_0;
+    bool is_bytes = cpu_is_quant(type);
     report(name, median(times), n == 1 ? (double)rows * (double)weight.row_bytes : 0,
            n == 1 ? 0 : 2.0 * (double)rows * (double)cols * n, bench->bytes_per_second,
            is_bytes ? bench->byte_flops : bench->float_flops);
@@ -155,8 +163,12 @@ static void bench_matmul(Bench *bench, DType type, int64_t rows, int64_t cols, i
 
 static void bench_attend(Bench *bench, int first, int n) {
     int64_t width = KV_HEADS * HEAD_DIM, capacity = first + n;
-    KvRows keys = {.rows = random_weights(DTYPE_F16, capacity, width).data, .row_values = width};
-    KvRows values = {.rows = random_weights(DTYPE_F16, capacity, width).data, .row_values = width};
+    KvRows keys = {.base = random_weights(DTYPE_F16, capacity, width).data,
+                   .type = DTYPE_F16,
+                   .row_values = width,
+                   .row_bytes = kv_row_bytes(DTYPE_F16, width)};
+    KvRows values = keys;
+    values.base = random_weights(DTYPE_F16, capacity, width).data;
     float *q = random_floats((size_t)n * HEADS * HEAD_DIM),
           *out = random_floats((size_t)n * HEADS * HEAD_DIM);
     int32_t *positions = memory((size_t)n * sizeof *positions);
@@ -165,17 +177,19 @@ static void bench_attend(Bench *bench, int first, int n) {
         positions[i] = first + i;
         pairs += first + i + 1;
     }
+    Attend attend = {.out = out, .q = q, .keys = keys, .values = values, .positions = positions, .n = n};
+    attend.last_position = first + n - 1, attend.heads = HEADS, attend.kv_heads = KV_HEADS;
+    attend.head_dim = attend.value_dim = HEAD_DIM, attend.scale = 0.125f;
     for (int i = -1; i < RUNS; i++) {
         double start = host_seconds();
-        backend_ops(bench->backend)
-            ->attend(bench->backend, out, q, keys, values, positions, n, HEADS, KV_HEADS, HEAD_DIM, 0.125f);
+        backend_ops(bench->backend)->attend(bench->backend, &attend);
         if (i >= 0)
             times[i] = host_seconds() - start;
     }
     char name[64];
     snprintf(name, sizeof name, "attend %d from %d, %d/%d x %d", n, first, HEADS, KV_HEADS, HEAD_DIM);
     report(name, median(times), 0, pairs * HEADS * HEAD_DIM * 4, 0, bench->float_flops);
-    free(keys.rows), free(values.rows), free(q), free(out), free(positions);
+    free(keys.base), free(values.base), free(q), free(out), free(positions);
 }
 
 static void bench_elements(Bench *bench, int n) {
@@ -232,8 +246,14 @@ int main(int argc, char **argv) {
     Bench bench = {.backend = backend, .cpu = (CpuBackend *)backend};
     printf("%s\n", info.description);
     measure_ceilings(&bench);
+    static const DType K_TYPES[] = {DTYPE_Q8_0, DTYPE_Q4_0, DTYPE_Q5_0, DTYPE_Q4_K,
+                                    DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_MXFP4};
     for (int t = 0; t < 5; t++)
         bench_matmul(&bench, TYPES[t], VOCABULARY, WIDTH, 1);
+    for (int t = 0; t < 7; t++) {
+        bench_matmul(&bench, K_TYPES[t], VOCABULARY, K_WIDTH, 1);
+        bench_matmul(&bench, K_TYPES[t], HIDDEN, K_WIDTH, 512);
+    }
     for (int t = 0; t < 5; t++) {
         bench_matmul(&bench, TYPES[t], HIDDEN, WIDTH, 512);
         bench_matmul(&bench, TYPES[t], WIDTH, HIDDEN, 512);

@@ -68,16 +68,16 @@ static void test_gates(void) {
 }
 
 static void embeds(Backend *cpu) {
-    static const DType TYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0};
+    enum { COLS = 512 };
     Backend *ref = open_ref();
-    for (int t = 0; t < 5; t++) {
-        Tensor table = random_tensor(TYPES[t], 11, 96);
-        float truth[4 * 96], *out = poisoned(1, 4 * 96);
+    for (int t = 0; t < TYPE_COUNT; t++) {
+        Tensor table = random_tensor(TYPES[t], 11, COLS);
+        float truth[4 * COLS], *out = poisoned(1, 4 * COLS);
         static const int32_t IDS[] = {10, 0, 3, 3};
         backend_ops(ref)->embed(ref, truth, table, IDS, 4);
         backend_ops(cpu)->embed(cpu, out, table, IDS, 4);
-        CHECK(is_clean(out, 1, 4 * 96));
-        CHECK(same_bits(truth, out, 4 * 96));
+        CHECK(is_clean(out, 1, 4 * COLS));
+        CHECK(same_bits(truth, out, 4 * COLS));
         free(table.data), free(out);
     }
     backend_close(ref);
@@ -90,18 +90,29 @@ static void test_embed(void) {
 static void test_door(void) {
     KernelError error;
     CHECK(backend_open(&(BackendConfig){.name = "abacus"}, &error) == NULL);
-    CHECK(strstr(error.text, "abacus") && strstr(error.text, "ref"));
-    Backend *cpu = backend_open(&(BackendConfig){.threads = 2}, &error);
-    CHECK_MSG(cpu != NULL, "%s", error.text);
+    CHECK(strstr(error.text, "abacus") && strstr(error.text, "ref") && strstr(error.text, "cuda"));
+    Backend *best = backend_open(&(BackendConfig){.threads = 1}, &error);
+    CHECK_MSG(best != NULL, "%s", error.text);
     DeviceInfo info;
+    backend_info(best, &info);
+    bool has_cuda = backend_cuda_devices(NULL, 0, &error) > 0;
+    CHECK(has_cuda || error.text[0]);
+    CHECK_MSG(strcmp(info.name, has_cuda ? "cuda" : "cpu") == 0, "%s is the best", info.name);
+    backend_close(best);
+    Backend *cpu = backend_open(&(BackendConfig){.name = "cpu", .threads = 2}, &error);
+    CHECK_MSG(cpu != NULL, "%s", error.text);
     backend_info(cpu, &info);
-    CHECK(strcmp(info.name, "cpu") == 0);
+    CHECK(strcmp(info.name, "cpu") == 0 && info.is_host);
     CHECK_INT(info.threads, 2);
-    Mem mem, alias, none;
+    CHECK(info.memory_free > 0 && info.memory_free <= info.memory_bytes);
+    CHECK(info.kv_types >> DTYPE_F16 & 1);
+    Mem mem, none;
     CHECK(backend_alloc(cpu, 1000, &mem));
     CHECK_INT((uintptr_t)mem.address % 64, 0);
     CHECK(!backend_alloc(cpu, SIZE_MAX - 3, &none));
     CHECK(none.address == NULL);
+    backend_no_room(cpu, 3000000000, &error);
+    CHECK_MSG(strncmp(error.text, "3.0 GB are needed and ", 22) == 0, "%s", error.text);
     char text[6] = "";
     backend_put(cpu, mem, 995, "abcde", 5);
     backend_get(cpu, text, mem, 995, 5);
@@ -110,13 +121,102 @@ static void test_door(void) {
     backend_put(cpu, mem, 996, "abcde", 5);
     CHECK(!backend_wait(cpu, &error));
     CHECK(strstr(error.text, "1000"));
-    CHECK(backend_wait(cpu, &error));
-    CHECK(backend_weights(cpu, text, sizeof text, &alias) && alias.address == text);
-    backend_free(cpu, &alias);
+    CHECK(backend_wait(cpu, &error) && !backend_is_lost(cpu));
     backend_free(cpu, &mem);
     backend_free(cpu, &mem);
     backend_close(cpu);
     backend_close(NULL);
+}
+
+static size_t held_by(const Backend *backend) {
+    size_t held, own;
+    backend_memory(backend, &held, &own);
+    return held;
+}
+
+/* Addresses stay, contents stay, new bytes are zero, counts are exact. */
+static void test_reserve(void) {
+    KernelError error;
+    Backend *cpu = backend_open(&(BackendConfig){.name = "cpu", .threads = 1}, &error);
+    CHECK_MSG(cpu != NULL, "%s", error.text);
+    Mem mem, small, large;
+    CHECK(!backend_reserve(cpu, SIZE_MAX - 3, &mem) && mem.address == NULL);
+    CHECK(backend_reserve(cpu, (size_t)1 << 36, &mem)); /* more than this machine has */
+    CHECK(mem.address != NULL && mem.bytes == 0 && held_by(cpu) == 0);
+    unsigned char *bytes = mem.address;
+    static const size_t STEPS[] = {1, 100, 4096, 5000, 3000000, 3000001};
+    for (int i = 0; i < 6; i++) {
+        size_t before = mem.bytes;
+        CHECK(backend_commit(cpu, &mem, STEPS[i]));
+        CHECK(mem.address == bytes && mem.bytes == STEPS[i] && held_by(cpu) == STEPS[i]);
+        for (size_t at = 0; at < mem.bytes; at++)
+            CHECK(bytes[at] == (at < before ? 0x5A : 0));
+        memset(bytes, 0x5A, mem.bytes);
+    }
+    CHECK(backend_commit(cpu, &mem, 10) && mem.bytes == 3000001); /* enough is there */
+    CHECK(!backend_commit(cpu, &mem, ((size_t)1 << 36) + 1) && mem.bytes == 3000001);
+    CHECK(bytes[3000000] == 0x5A);
+    CHECK(backend_alloc(cpu, 100, &small) && backend_alloc(cpu, 5000000, &large));
+    CHECK(!backend_commit(cpu, &small, 200));
+    CHECK_INT(held_by(cpu), 3000001 + 100 + 5000000);
+    CHECK(((char *)large.address)[4999999] == 0);
+    backend_free(cpu, &mem);
+    CHECK(mem.address == NULL && held_by(cpu) == 5000100);
+    backend_free(cpu, &small);
+    backend_free(cpu, &large);
+    CHECK_INT(held_by(cpu), 0);
+    backend_close(cpu);
+}
+
+static void test_steps(void) {
+    Backend *ref = open_ref();
+    KernelError error;
+    int32_t ids[3] = {7, 8, 9}, positions[3] = {100, 101, 102};
+    StepInputs inputs = backend_begin(ref, ids, positions, 3);
+    ids[0] = positions[2] = 0; /* copied already */
+    CHECK(inputs.ids[0] == 7 && inputs.ids[2] == 9 && inputs.positions[2] == 102);
+    backend_flush(ref);
+    CHECK(backend_wait(ref, &error));
+    CHECK(backend_begin(ref, ids, positions, 0).ids == NULL);
+    CHECK(!backend_wait(ref, &error));
+    CHECK(backend_begin(ref, ids, positions, BACKEND_STEP_ROWS + 1).ids == NULL);
+    CHECK(!backend_wait(ref, &error) && strstr(error.text, "2049"));
+    backend_close(ref);
+}
+
+/* The host's bytes in place; random blocks of usual size, the same for the same seed. */
+static void test_matrices(void) {
+    Backend *ref = open_ref();
+    for (int t = 0; t < TYPE_COUNT; t++) {
+        enum { ROWS = 8, COLS = 1024 };
+        size_t row_bytes = dtype_row_bytes(TYPES[t], COLS);
+        Mem mem;
+        CHECK_INT(backend_matrix_bytes(ref, TYPES[t], ROWS, COLS), 0);
+        CHECK(backend_alloc(ref, 256 + ROWS * row_bytes, &mem));
+        Tensor random = backend_random_matrix(ref, mem, 256, TYPES[t], ROWS, COLS, 5);
+        Tensor alias = backend_matrix(ref, (Mem){0}, 0, random.data, TYPES[t], ROWS, COLS);
+        CHECK((char *)random.data == (char *)mem.address + 256 && alias.data == random.data);
+        CHECK(alias.row_bytes == row_bytes && alias.rows == ROWS && alias.cols == COLS && !alias.is_planar);
+        double sum = 0, squares = 0;
+        float row[COLS];
+        for (int r = 0; r < ROWS; r++) {
+            dtype_to_floats(TYPES[t], tensor_row(&alias, r), COLS, row);
+            for (int c = 0; c < COLS; c++)
+                sum += row[c], squares += (double)row[c] * row[c];
+        }
+        double mean = sum / (ROWS * COLS), deviation = sqrt(squares / (ROWS * COLS));
+        CHECK_MSG(fabs(mean) < 0.004 && deviation > 0.012 && deviation < 0.03, "%s: mean %g, deviation %g",
+                  dtype_info((uint32_t)TYPES[t])->name, mean, deviation);
+        uint8_t *again = malloc(ROWS * row_bytes);
+        CHECK(again != NULL);
+        dtype_random_blocks(TYPES[t], again, ROWS * COLS, 5);
+        CHECK(memcmp(again, random.data, ROWS * row_bytes) == 0);
+        dtype_random_blocks(TYPES[t], again, ROWS * COLS, 6);
+        CHECK(memcmp(again, random.data, ROWS * row_bytes) != 0);
+        free(again);
+        backend_free(ref, &mem);
+    }
+    backend_close(ref);
 }
 
 typedef struct Tally {
@@ -158,9 +258,7 @@ static void test_pool(void) {
     pool_close(NULL);
 }
 
-static const TestCase CASES[] = {{"norms", test_norms},
-                                 {"gates", test_gates},
-                                 {"embed", test_embed},
-                                 {"door", test_door},
-                                 {"pool", test_pool}};
+static const TestCase CASES[] = {
+    {"norms", test_norms},     {"gates", test_gates}, {"embed", test_embed},       {"door", test_door},
+    {"reserve", test_reserve}, {"steps", test_steps}, {"matrices", test_matrices}, {"pool", test_pool}};
 TEST_SUITE(KERNELS_ELEMENTS_SUITE, "elements", CASES);

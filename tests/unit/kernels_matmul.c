@@ -4,13 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const DType TYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0};
-enum { TYPE_COUNT = sizeof TYPES / sizeof *TYPES };
-
-static bool is_quant(DType type) {
-    return type == DTYPE_Q8_0 || type == DTYPE_Q4_0;
-}
-
 /* What the kernels of quantised weights see of x: 8 bits per block of 32, scale amax / 127. */
 static void round_activations(float *x, int64_t count) {
     for (int64_t b = 0; b < count; b += 32) {
@@ -66,7 +59,7 @@ static void check_product(Backend *cpu, DType type, int64_t rows, int64_t cols, 
     random_floats(old, n * rows);
     for (int i = 0; i < n; i++)
         memcpy(seen + i * cols, x + i * x_stride, (size_t)cols * sizeof *x);
-    if (is_quant(type))
+    if (cpu_is_quant(type))
         round_activations(seen, n * cols);
     MatMul job = {weight, random_below(2) ? bias : NULL, out, rows + GUARD, random_below(2)};
     for (int i = 0; i < n && job.accumulate; i++) {
@@ -74,7 +67,8 @@ static void check_product(Backend *cpu, DType type, int64_t rows, int64_t cols, 
         memcpy(single + i * (rows + GUARD), old + i * rows, (size_t)rows * sizeof *out);
     }
     backend_ops(cpu)->matmul(cpu, &job, 1, x, x_stride, n);
-    CHECK(is_clean(out, n, rows));
+    CHECK_MSG(is_clean(out, n, rows), "%s %s %d x %d, %d tokens", level_name(cpu),
+              dtype_info((uint32_t)type)->name, (int)rows, (int)cols, n);
     check_close(cpu, &job, seen, old, n);
     for (int i = 0; i < n; i++) {
         job.out = single + i * (rows + GUARD);
@@ -90,11 +84,16 @@ static void products(Backend *cpu) {
     static const int64_t ROWS[] = {1, 2, 15, 16, 17, 31, 33, 48, 70};
     for (int t = 0; t < TYPE_COUNT; t++) {
         int unit = dtype_info((uint32_t)TYPES[t])->block_values;
+        int64_t blocks = unit == 256 ? 2 : 8;
         for (int n = 1; n <= 9; n++)
             check_product(cpu, TYPES[t], ROWS[n - 1],
-                          unit == 1 ? 1 + random_below(200) : 32 * (1 + random_below(8)), n);
+                          unit == 1 ? 1 + random_below(200) : unit * (1 + random_below((int)blocks)), n);
         for (int n = 11; n < 20; n += 4)
-            check_product(cpu, TYPES[t], 1 + random_below(150), unit == 1 ? 300 : 1056, n);
+            check_product(cpu, TYPES[t], 1 + random_below(150),
+                          unit == 1    ? 300
+                          : unit == 32 ? 1056
+                                       : 1280,
+                          n);
     }
 }
 
@@ -103,19 +102,21 @@ static void test_products(void) {
     each_level(2, products);
 }
 
+enum { JOBS = 8 };
+
 /* All jobs of one call, of mixed types, on one, two and three threads: the same bits. */
 static float *mixed_jobs(Backend *cpu, const Tensor *weights, const float *x, int n, int64_t cols,
                          int64_t *count) {
-    MatMul jobs[TYPE_COUNT + 2];
+    MatMul jobs[JOBS];
     *count = 0;
-    for (int j = 0; j < TYPE_COUNT + 2; j++)
+    for (int j = 0; j < JOBS; j++)
         *count += weights[j].rows * n;
     float *out = malloc((size_t)*count * sizeof *out), *at = out;
-    for (int j = 0; j < TYPE_COUNT + 2; j++) {
+    for (int j = 0; j < JOBS; j++) {
         jobs[j] = (MatMul){weights[j], NULL, at, weights[j].rows, false};
         at += weights[j].rows * n;
     }
-    backend_ops(cpu)->matmul(cpu, jobs, TYPE_COUNT + 2, x, cols, n);
+    backend_ops(cpu)->matmul(cpu, jobs, JOBS, x, cols, n);
     return out;
 }
 
@@ -141,19 +142,24 @@ static void mixed(CpuLevel level, const Tensor *weights, const float *x, int n, 
     free(first);
 }
 
-static void test_threads_agree(void) {
+static void check_threads(int shift) {
     enum { COLS = 256, MOST = 40 };
     float x[MOST * COLS];
     random_floats(x, MOST * COLS);
-    Tensor weights[TYPE_COUNT + 2];
-    for (int j = 0; j < TYPE_COUNT + 2; j++)
-        weights[j] = random_tensor(TYPES[j % TYPE_COUNT], 1 + random_below(400), COLS);
+    Tensor weights[JOBS];
+    for (int j = 0; j < JOBS; j++)
+        weights[j] = random_tensor(TYPES[(j + shift) % TYPE_COUNT], 1 + random_below(400), COLS);
     for (int level = 0; level < CPU_LEVEL_COUNT; level++) {
         mixed((CpuLevel)level, weights, x, 1, COLS);
         mixed((CpuLevel)level, weights, x, MOST, COLS);
     }
-    for (int j = 0; j < TYPE_COUNT + 2; j++)
+    for (int j = 0; j < JOBS; j++)
         free(weights[j].data);
+}
+
+static void test_threads_agree(void) {
+    check_threads(0);
+    check_threads(TYPE_COUNT - JOBS);
 }
 
 /* The reference itself against sums written out by hand. */
@@ -167,10 +173,10 @@ static void test_ref_by_hand(void) {
     memset(q4 + 2, 0x88, 16);
     q4[2] = 0x0F; /* 3.5 at 0, -4 at 16 */
     float x[32] = {[0] = 2, [16] = 10, [31] = -4}, out = 1, bias = 0.25f;
-    MatMul job = {{q8, DTYPE_Q8_0, 1, 32, 34}, &bias, &out, 1, false};
+    MatMul job = {{q8, DTYPE_Q8_0, 1, 32, 34, false}, &bias, &out, 1, false};
     backend_ops(ref)->matmul(ref, &job, 1, x, 32, 1);
     CHECK(out == -128 - 6 + 0.25f);
-    job = (MatMul){{q4, DTYPE_Q4_0, 1, 32, 18}, NULL, &out, 1, true};
+    job = (MatMul){{q4, DTYPE_Q4_0, 1, 32, 18, false}, NULL, &out, 1, true};
     out = 1;
     backend_ops(ref)->matmul(ref, &job, 1, x, 32, 1);
     CHECK(out == 1 + 7 - 40);
@@ -180,16 +186,16 @@ static void test_ref_by_hand(void) {
 static void ref_products(Backend *cpu) {
     Backend *ref = open_ref();
     for (int t = 0; t < TYPE_COUNT; t++) {
-        Tensor weight = random_tensor(TYPES[t], 20, 64);
-        float x[3 * 64], a[60], b[60];
-        random_floats(x, 3 * 64);
-        if (is_quant(TYPES[t]))
-            round_activations(x, 3 * 64);
-        backend_ops(ref)->matmul(ref, &(MatMul){weight, NULL, a, 20, false}, 1, x, 64, 3);
-        backend_ops(cpu)->matmul(cpu, &(MatMul){weight, NULL, b, 20, false}, 1, x, 64, 3);
+        Tensor weight = random_tensor(TYPES[t], 20, 256);
+        float x[3 * 256], a[60], b[60];
+        random_floats(x, 3 * 256);
+        if (cpu_is_quant(TYPES[t]))
+            round_activations(x, 3 * 256);
+        backend_ops(ref)->matmul(ref, &(MatMul){weight, NULL, a, 20, false}, 1, x, 256, 3);
+        backend_ops(cpu)->matmul(cpu, &(MatMul){weight, NULL, b, 20, false}, 1, x, 256, 3);
         for (int i = 0; i < 60; i++)
-            CHECK_MSG(fabsf(a[i] - b[i]) <= 2e-3f * (1 + fabsf(a[i])), "%s: %g, ref %g", level_name(cpu),
-                      (double)b[i], (double)a[i]);
+            CHECK_MSG(fabsf(a[i] - b[i]) <= 2e-3f * (1 + fabsf(a[i])), "%s %s: %g, ref %g", level_name(cpu),
+                      dtype_info((uint32_t)TYPES[t])->name, (double)b[i], (double)a[i]);
         free(weight.data);
     }
     backend_close(ref);

@@ -56,20 +56,36 @@ void random_floats(float *out, int64_t count) {
         out[i] = random_float();
 }
 
+/* Where a block keeps its half scales; the rest may be any bits. */
+static void random_scales(DType type, uint8_t *at) {
+    uint16_t half = random_half(), second = random_half();
+    switch (type) {
+    case DTYPE_Q6_K: memcpy(at + 208, &half, sizeof half); break;
+    case DTYPE_Q4_K:
+    case DTYPE_Q5_K:
+        memcpy(at, &half, sizeof half);
+        memcpy(at + 2, &second, sizeof second);
+        break;
+    case DTYPE_MXFP4: /* 2^-11 and less, now and then subnormal */
+        at[0] = (uint8_t)(random_below(16) ? 110 + random_below(7) : random_below(3));
+        break;
+    default: memcpy(at, &half, sizeof half);
+    }
+}
+
 static void random_block(DType type, uint8_t *at) {
     float value = random_float();
     uint16_t half = type == DTYPE_BF16 ? bf16_from_float(value) : random_half();
-    switch (type) {
-    case DTYPE_F32: memcpy(at, &value, sizeof value); return;
-    case DTYPE_F16:
-    case DTYPE_BF16: memcpy(at, &half, sizeof half); return;
-    case DTYPE_Q8_0:
-    case DTYPE_Q4_0: break;
-    }
-    memcpy(at, &half, sizeof half);
+    if (type == DTYPE_F32)
+        memcpy(at, &value, sizeof value);
+    else if (type == DTYPE_F16 || type == DTYPE_BF16)
+        memcpy(at, &half, sizeof half);
+    if (type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16)
+        return;
     int fill = random_below(8);
-    for (int i = 0; i < (type == DTYPE_Q8_0 ? 32 : 16); i++)
-        at[2 + i] = fill == 0 ? 0x80 : fill == 1 ? 0x7F : fill == 2 ? 0xFF : (uint8_t)test_random();
+    for (int i = 0; i < dtype_info((uint32_t)type)->block_bytes; i++)
+        at[i] = fill == 0 ? 0x80 : fill == 1 ? 0x7F : fill == 2 ? 0xFF : (uint8_t)test_random();
+    random_scales(type, at);
 }
 
 Tensor random_tensor(DType type, int64_t rows, int64_t cols) {

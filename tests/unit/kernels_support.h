@@ -11,6 +11,11 @@ void each_level(int threads, void (*check)(Backend *cpu));
 Backend *open_ref(void);
 const char *level_name(const Backend *cpu);
 
+/* Every type that has kernels. */
+static const DType TYPES[] = {DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0,
+                              DTYPE_Q5_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_MXFP4};
+enum { TYPE_COUNT = sizeof TYPES / sizeof *TYPES };
+
 int random_below(int limit);
 float random_float(void);   /* mostly within 4, some zero, tiny or large */
 uint16_t random_half(void); /* finite, within 4, some subnormal */
