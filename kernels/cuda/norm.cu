@@ -84,14 +84,12 @@ template <bool WIDE, bool ROUNDED> static bool launch_norm(CudaQueue *queue, con
         LAUNCH(queue, grid, block, SHARED, args, norm_block_kernel<WIDE, ROUNDED, 2>);
     else if (groups <= 4 * BLOCK_THREADS)
         LAUNCH(queue, grid, block, SHARED, args, norm_block_kernel<WIDE, ROUNDED, 8>);
-    else if (groups <= 8 * BLOCK_THREADS)
-        LAUNCH(queue, grid, block, SHARED, args, norm_block_kernel<WIDE, ROUNDED, 16>);
     else
         return false;
     return true;
 }
 
-/* d up to 32768. */
+/* d up to 16384. */
 extern "C" bool cuda_rms_norm(CudaQueue *queue, const NormArgs *args) {
     if (args->q8.q && args->d % 32 != 0)
         return false;
