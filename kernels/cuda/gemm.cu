@@ -1,0 +1,279 @@
+/* Dense products out[n, rows] = x[n, cols] weight^T: our own, for when cuBLASLt is not there or refuses.
+ *
+ * Idea: F16 and BF16 tiles flow through a ring of shared memory filled by 16-byte copies that run by
+ * themselves; ldmatrix brings them to the tensor cores (tokens are the 16 rows of an mma, weight rows its 8
+ * columns), sums stay in registers in float32. Pieces of 16 bytes are swizzled so that eight rows of an
+ * ldmatrix lie in eight different bank groups without padding. Every output adds its columns in steps of 16
+ * from left to right: a row of out does not depend on n, nor on the tile chosen for it. F32 is multiplied as
+ * F32 (no tf32).
+ *
+ * Two numbers, rows 14336, cols 4096, n = 2048, BF16: operations 2 * 120 G = 241 G, 243 us at 989 TFLOP/s;
+ * bytes 117 + 17 + 117 MB, 52 us at 4.8 TB/s. The floor is arithmetic. mma.sync reaches about two thirds of
+ * what wgmma does on compute 9.0, so expect 380 us there. A tile of 128 x 128 reads 256 * 64 bytes of shared
+ * memory for 128 * 128 * 32 products: each warp reloads 64 + 32 rows for 64 x 32 of them, 24 ldmatrix-bytes a
+ * product of 16, under the 128 bytes a clock. Few tokens: bytes are the floor (rows 14336, cols 4096: 117 MB,
+ * 24 us) and the small tile keeps 24 KB of weights in flight in each block.
+ *
+ * Threads: block = tile of tokens x rows, neighbouring blocks share the rows' tile so that weights are read
+ * once from device memory. Twin: ref_matmul on the values as rounded. Accuracy: products are exact in
+ * float32, sums of 16 are made by the tensor cores (which may truncate), cols / 16 float additions: |error|
+ * <= (cols / 8 + 16) * 2^-23 * sum of |terms|. F32: cols fused multiply-adds, (cols + 4) * 2^-24.
+ */
+#include "kernels/cuda/common.cuh"
+
+/* TOKENS x ROWS outputs, DEPTH columns at a time, by warps of WARP_TOKENS x WARP_ROWS. */
+template <int TOKENS_, int ROWS_, int DEPTH_, int WARP_TOKENS_, int WARP_ROWS_> struct HalfTile {
+    static const int TOKENS = TOKENS_, ROWS = ROWS_, DEPTH = DEPTH_;
+    static const int WARP_TOKENS = WARP_TOKENS_, WARP_ROWS = WARP_ROWS_;
+    static const int WARPS_DOWN = TOKENS / WARP_TOKENS;
+    static const int THREADS = 32 * WARPS_DOWN * (ROWS / WARP_ROWS);
+    static const int STAGES = 4;
+    static const int STAGE = (TOKENS + ROWS) * DEPTH * 2;
+    static const int BYTES = STAGES * STAGE;
+    static const int PIECES = DEPTH / 8; /* of 16 bytes in a row */
+};
+typedef HalfTile<128, 128, 32, 64, 32> LargeTile;
+typedef HalfTile<64, 64, 64, 32, 32> MiddleTile;
+typedef HalfTile<32, 32, 128, 16, 16> SmallTile;
+
+/* Where piece `piece` of row `row` lies in a tile of rows of PIECES pieces. */
+template <int PIECES> DEVICE int swizzled(int row, int piece) {
+    const int ROWS_A_LINE = PIECES < 8 ? 8 / PIECES : 1; /* rows in 128 bytes */
+    return (row * PIECES + (piece ^ (row / ROWS_A_LINE & (PIECES < 8 ? PIECES - 1 : 7)))) * 16;
+}
+
+/* Rows first .. first + COUNT - 1 (of `most`), columns from k0, to shared memory; what does not exist becomes
+ * zero. In the last columns a piece may be cut: its values are carried one by one. */
+template <int COUNT, typename Tile>
+DEVICE void copy_rows(unsigned char *shared, const char *from, int64_t row_bytes, int first, int64_t most,
+                      int64_t k0, int64_t cols) {
+    bool is_whole = k0 + Tile::DEPTH <= cols;
+    UNROLL for (int i = 0; i < COUNT * Tile::PIECES / Tile::THREADS; i++) {
+        int index = i * Tile::THREADS + (int)threadIdx.x;
+        int row = index / Tile::PIECES, piece = index % Tile::PIECES;
+        int64_t k = k0 + piece * 8;
+        bool exists = first + row < most;
+        const char *source = from + (exists ? (first + row) * row_bytes : 0);
+        unsigned char *to = shared + swizzled<Tile::PIECES>(row, piece);
+        if (is_whole || k + 8 <= cols || k >= cols) {
+            bool valid = exists && k < cols;
+            copy_async16(to, source + (valid ? k * 2 : 0), valid);
+        } else {
+            uint32_t words[4] = {};
+            UNROLL for (int v = 0; v < 8; v++) if (exists && k + v < cols) words[v / 2] |=
+                (uint32_t)load2(source + (k + v) * 2) << v % 2 * 16;
+            uint4 packed = {words[0], words[1], words[2], words[3]};
+            store16(to, packed);
+        }
+    }
+}
+
+template <typename Tile, bool is_bf16>
+DEVICE void add_stage(float acc[Tile::WARP_TOKENS / 16][Tile::WARP_ROWS / 8][4], const unsigned char *stage) {
+    int lane = lane_id();
+    int token = warp_id() % Tile::WARPS_DOWN * Tile::WARP_TOKENS + (lane & 15);
+    int row = warp_id() / Tile::WARPS_DOWN * Tile::WARP_ROWS + (lane >> 4) * 8 + (lane & 7);
+    const unsigned char *weights = stage + Tile::TOKENS * Tile::DEPTH * 2;
+    UNROLL for (int step = 0; step < Tile::DEPTH / 16; step++) {
+        uint32_t a[Tile::WARP_TOKENS / 16][4], b[Tile::WARP_ROWS / 16][4];
+        UNROLL for (int i = 0; i < Tile::WARP_TOKENS / 16; i++)
+            ldmatrix_x4(a[i], stage + swizzled<Tile::PIECES>(token + i * 16, step * 2 + (lane >> 4)));
+        UNROLL for (int j = 0; j < Tile::WARP_ROWS / 16; j++)
+            ldmatrix_x4(b[j], weights + swizzled<Tile::PIECES>(row + j * 16, step * 2 + (lane >> 3 & 1)));
+        UNROLL for (int i = 0; i < Tile::WARP_TOKENS / 16; i++)
+            UNROLL for (int j = 0; j < Tile::WARP_ROWS / 8; j++) if constexpr (is_bf16)
+                mma_bf16(acc[i][j], a[i], b[j / 2] + j % 2 * 2);
+        else mma_f16(acc[i][j], a[i], b[j / 2] + j % 2 * 2);
+    }
+}
+
+/* Two neighbouring outputs of one token; the second may not exist. */
+DEVICE void store_pair(const GemmArgs &a, int token, int64_t row, float first, float second, bool is_even) {
+    bool has_second = row + 1 < a.weight.rows;
+    float *out = a.out + (size_t)token * a.out_stride + row;
+    if (a.bias) {
+        first += a.bias[row];
+        second += has_second ? a.bias[row + 1] : 0;
+    }
+    if (is_even && has_second) {
+        float2 *pair = (float2 *)out, old = {0, 0};
+        if (a.accumulate)
+            old = *pair;
+        *pair = make_float2(old.x + first, old.y + second);
+        return;
+    }
+    out[0] = a.accumulate ? out[0] + first : first;
+    if (has_second)
+        out[1] = a.accumulate ? out[1] + second : second;
+}
+
+template <typename Tile, bool is_bf16>
+static __global__ void __launch_bounds__(Tile::THREADS) gemm_half(const GemmArgs a) {
+    unsigned char *ring = block_shared();
+    const char *x = (const char *)a.x, *weight = (const char *)a.weight.data;
+    unsigned across = (unsigned)(a.n + Tile::TOKENS - 1) / Tile::TOKENS;
+    int token0 = (int)(blockIdx.x % across) * Tile::TOKENS, row0 = (int)(blockIdx.x / across) * Tile::ROWS;
+    int64_t cols = a.weight.cols, weight_bytes = (int64_t)a.weight.row_bytes;
+    int tiles = (int)((cols + Tile::DEPTH - 1) / Tile::DEPTH);
+    float acc[Tile::WARP_TOKENS / 16][Tile::WARP_ROWS / 8][4] = {};
+
+    int next = 0; /* the next tile to copy */
+    UNROLL for (int s = 0; s < Tile::STAGES - 1; s++, next++) {
+        if (next < tiles) {
+            unsigned char *stage = ring + s * Tile::STAGE;
+            copy_rows<Tile::TOKENS, Tile>(stage, x, a.x_row_bytes, token0, a.n, (int64_t)next * Tile::DEPTH,
+                                          cols);
+            copy_rows<Tile::ROWS, Tile>(stage + Tile::TOKENS * Tile::DEPTH * 2, weight, weight_bytes, row0,
+                                        a.weight.rows, (int64_t)next * Tile::DEPTH, cols);
+        }
+        copy_async_commit();
+    }
+    _Pragma("unroll 1") for (int tile = 0; tile < tiles; tile++, next++) {
+        copy_async_wait<Tile::STAGES - 2>();
+        block_sync();
+        if (next < tiles) {
+            unsigned char *stage = ring + next % Tile::STAGES * Tile::STAGE;
+            copy_rows<Tile::TOKENS, Tile>(stage, x, a.x_row_bytes, token0, a.n, (int64_t)next * Tile::DEPTH,
+                                          cols);
+            copy_rows<Tile::ROWS, Tile>(stage + Tile::TOKENS * Tile::DEPTH * 2, weight, weight_bytes, row0,
+                                        a.weight.rows, (int64_t)next * Tile::DEPTH, cols);
+        }
+        copy_async_commit();
+        add_stage<Tile, is_bf16>(acc, ring + tile % Tile::STAGES * Tile::STAGE);
+    }
+    copy_async_wait<0>();
+
+    bool is_even = a.out_stride % 2 == 0 && (uintptr_t)a.out % 8 == 0;
+    int token = token0 + warp_id() % Tile::WARPS_DOWN * Tile::WARP_TOKENS + lane_id() / 4;
+    int64_t row = row0 + warp_id() / Tile::WARPS_DOWN * Tile::WARP_ROWS + (lane_id() & 3) * 2;
+    UNROLL for (int i = 0; i < Tile::WARP_TOKENS / 16; i++)
+        UNROLL for (int j = 0; j < Tile::WARP_ROWS / 8; j++) UNROLL for (int half = 0; half < 2; half++) {
+        int at = token + i * 16 + half * 8;
+        if (at < a.n && row + j * 8 < a.weight.rows)
+            store_pair(a, at, row + j * 8, acc[i][j][half * 2], acc[i][j][half * 2 + 1], is_even);
+    }
+}
+
+/* ---- F32: 64 x 64 outputs of a block, 4 x 4 of a thread, 16 columns at a time, the next ones under way ----
+ */
+
+enum { FLOAT_TILE = 64, FLOAT_DEPTH = 16, FLOAT_PITCH = FLOAT_TILE + 4, FLOAT_THREADS = 256 };
+enum { FLOAT_PLANE = FLOAT_DEPTH * FLOAT_PITCH };
+
+/* Four values of a row from column k; zeros past the end. */
+DEVICE float4 load_floats(const float *row, bool exists, int64_t k, int64_t cols, bool is_wide) {
+    float4 v = {0, 0, 0, 0};
+    if (!exists)
+        return v;
+    if (is_wide && k + 4 <= cols)
+        return *(const float4 *)(row + k);
+    if (k < cols)
+        v.x = row[k];
+    if (k + 1 < cols)
+        v.y = row[k + 1];
+    if (k + 2 < cols)
+        v.z = row[k + 2];
+    if (k + 3 < cols)
+        v.w = row[k + 3];
+    return v;
+}
+
+/* One row's four values go to four planes of one column each. */
+DEVICE void store_columns(float *planes, int row, int k, float4 v) {
+    float *at = planes + k * FLOAT_PITCH + row;
+    at[0] = v.x;
+    at[FLOAT_PITCH] = v.y;
+    at[2 * FLOAT_PITCH] = v.z;
+    at[3 * FLOAT_PITCH] = v.w;
+}
+
+static __global__ void __launch_bounds__(FLOAT_THREADS) gemm_float(const GemmArgs a) {
+    float *planes = (float *)block_shared(); /* [2 buffers][x, weight][FLOAT_DEPTH][FLOAT_PITCH] */
+    unsigned across = (unsigned)(a.n + FLOAT_TILE - 1) / FLOAT_TILE;
+    int token0 = (int)(blockIdx.x % across) * FLOAT_TILE, row0 = (int)(blockIdx.x / across) * FLOAT_TILE;
+    int mine = (int)threadIdx.x / 4, k = (int)threadIdx.x % 4 * 4;
+    bool has_token = token0 + mine < a.n, has_row = row0 + mine < a.weight.rows;
+    const char *x_row = (const char *)a.x + (has_token ? (token0 + mine) * a.x_row_bytes : 0);
+    const char *weight_row = (const char *)a.weight.data + (has_row ? (row0 + mine) * a.weight.row_bytes : 0);
+    bool x_wide = ((uintptr_t)a.x | (uint64_t)a.x_row_bytes) % 16 == 0;
+    bool weight_wide = ((uintptr_t)a.weight.data | a.weight.row_bytes) % 16 == 0;
+    int64_t cols = a.weight.cols;
+    int across_at = (int)threadIdx.x % 16 * 4, down_at = (int)threadIdx.x / 16 * 4;
+    float acc[4][4] = {};
+
+    float4 x = load_floats((const float *)x_row, has_token, k, cols, x_wide);
+    float4 weight = load_floats((const float *)weight_row, has_row, k, cols, weight_wide);
+    store_columns(planes, mine, k, x);
+    store_columns(planes + FLOAT_PLANE, mine, k, weight);
+    block_sync();
+    for (int64_t k0 = 0; k0 < cols; k0 += FLOAT_DEPTH) {
+        float *now = planes + (k0 / FLOAT_DEPTH & 1) * 2 * FLOAT_PLANE;
+        float *later = planes + (k0 / FLOAT_DEPTH + 1 & 1) * 2 * FLOAT_PLANE;
+        bool has_more = k0 + FLOAT_DEPTH < cols;
+        if (has_more) {
+            x = load_floats((const float *)x_row, has_token, k0 + FLOAT_DEPTH + k, cols, x_wide);
+            weight = load_floats((const float *)weight_row, has_row, k0 + FLOAT_DEPTH + k, cols, weight_wide);
+        }
+        UNROLL for (int c = 0; c < FLOAT_DEPTH; c++) {
+            float4 p = *(const float4 *)(now + c * FLOAT_PITCH + down_at);
+            float4 q = *(const float4 *)(now + FLOAT_PLANE + c * FLOAT_PITCH + across_at);
+            const float tokens[4] = {p.x, p.y, p.z, p.w}, rows[4] = {q.x, q.y, q.z, q.w};
+            UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) acc[i][j] =
+                fmaf(tokens[i], rows[j], acc[i][j]);
+        }
+        if (has_more) {
+            store_columns(later, mine, k, x);
+            store_columns(later + FLOAT_PLANE, mine, k, weight);
+        }
+        block_sync();
+    }
+    bool is_even = a.out_stride % 2 == 0 && (uintptr_t)a.out % 8 == 0;
+    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j += 2) {
+        int token = token0 + down_at + i, row = row0 + across_at + j;
+        if (token < a.n && row < a.weight.rows)
+            store_pair(a, token, row, acc[i][j], acc[i][j + 1], is_even);
+    }
+}
+
+static int64_t tile_count(const GemmArgs *args, int tokens, int rows) {
+    return (int64_t)((args->n + tokens - 1) / tokens) * ((args->weight.rows + rows - 1) / rows);
+}
+
+template <typename Tile> static void launch_half(CudaQueue *queue, const GemmArgs &args) {
+    Extent grid = {(unsigned)tile_count(&args, Tile::TOKENS, Tile::ROWS), 1, 1};
+    Extent block = {Tile::THREADS, 1, 1};
+    if (args.weight.type == DTYPE_BF16)
+        LAUNCH(queue, grid, block, Tile::BYTES, args, gemm_half<Tile, true>);
+    else
+        LAUNCH(queue, grid, block, Tile::BYTES, args, gemm_half<Tile, false>);
+}
+
+/* The largest tile that still gives every multiprocessor one. */
+static void choose_half(CudaQueue *queue, const GemmArgs *args) {
+    int64_t enough = queue_processors(queue);
+    if (args->n > 64 && tile_count(args, LargeTile::TOKENS, LargeTile::ROWS) >= enough)
+        launch_half<LargeTile>(queue, *args);
+    else if (args->n > 32 && tile_count(args, MiddleTile::TOKENS, MiddleTile::ROWS) >= enough)
+        launch_half<MiddleTile>(queue, *args);
+    else
+        launch_half<SmallTile>(queue, *args);
+}
+
+extern "C" bool cuda_gemm(CudaQueue *queue, const GemmArgs *args) {
+    if (args->weight.is_planar || args->weight.rows > INT32_MAX - 128 ||
+        tile_count(args, SmallTile::TOKENS, SmallTile::ROWS) > INT32_MAX)
+        return false;
+    if (args->n < 1 || args->weight.rows < 1)
+        return true;
+    if (args->weight.type == DTYPE_F32) {
+        Extent grid = {(unsigned)tile_count(args, FLOAT_TILE, FLOAT_TILE), 1, 1},
+               block = {FLOAT_THREADS, 1, 1};
+        LAUNCH(queue, grid, block, 4 * FLOAT_PLANE * sizeof(float), *args, gemm_float);
+        return true;
+    }
+    if ((args->weight.type != DTYPE_F16 && args->weight.type != DTYPE_BF16) || args->weight.row_bytes % 16 ||
+        args->x_row_bytes % 16 || (uintptr_t)args->x % 16 || (uintptr_t)args->weight.data % 16)
+        return false;
+    choose_half(queue, args);
+    return true;
+}
