@@ -150,6 +150,10 @@ static void agrees_with_recorded_rows(void) {
         check_vector(file.ptr, S("ref"));
         check_vector(file.ptr, S("cpu"));
     }
+    check_vector("qwen3moe-f32.json", S("ref"));
+    check_vector("qwen3moe-f32.json", S("cpu"));
+    check_vector("qwen3moe-q8_0.json", S("ref"));
+    check_vector("qwen3moe-q8_0.json", S("cpu"));
     check_vector("llama-f32-extras.json", S("ref"));
     check_vector("llama-f32-extras.json", S("cpu"));
     arena_free(&arena);
