@@ -108,6 +108,7 @@ template <bool is_aligned> DEVICE uint4 load_floats(const char *at) {
 
 template <bool is_aligned> struct FormatF32 {
     static const int VALUES = 4;
+    static const bool IS_K = false;
     typedef uint4 Raw;
     struct Weight {
         float value[4];
@@ -134,6 +135,7 @@ struct X8 {
 
 template <bool is_bf16, bool is_aligned> struct Format16 {
     static const int VALUES = 8;
+    static const bool IS_K = false;
     typedef uint4 Raw;
     struct Weight {
         float low[4], high[4];
@@ -164,6 +166,7 @@ template <bool is_bf16, bool is_aligned> struct Format16 {
 
 struct FormatQ8 {
     static const int VALUES = 0;
+    static const bool IS_K = false;
     struct Raw {
         uint4 low;
         uint16_t delta;
@@ -207,6 +210,7 @@ DEVICE XBlock load_x_block(const char *base, const float *scale, int block) {
 
 struct FormatQ4 {
     static const int VALUES = 0;
+    static const bool IS_K = false;
     struct Raw {
         uint4 low;
         uint16_t delta;
@@ -246,6 +250,7 @@ DEVICE float mxfp4_half_scale(uint8_t e) {
 
 struct FormatMxfp4 {
     static const int VALUES = 0;
+    static const bool IS_K = false;
     struct Raw {
         uint4 low;
         uint8_t exponent;
@@ -287,6 +292,7 @@ struct FormatMxfp4 {
  * the next. The sub-block's min meets the sum of its 32 activations, of which each half takes one half. */
 template <bool has_fifth> struct FormatK {
     static const int VALUES = 0;
+    static const bool IS_K = true;
     struct Raw {
         uint4 low, high;
         uint16_t first, second, third; /* the pair's bytes of each third of the packed scales */
@@ -360,6 +366,7 @@ template <bool has_fifth> struct FormatK {
  * as four products with -32, which all rows of the warp share. */
 struct FormatQ6 {
     static const int VALUES = 0;
+    static const bool IS_K = true;
     struct Raw {
         uint4 low, high;
         int8_t low_scale, high_scale;

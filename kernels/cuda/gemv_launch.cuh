@@ -162,12 +162,13 @@ template <typename Format> static bool gemv_one_by_one(CudaQueue *queue, const G
 template <typename Format> static bool gemv_by_rows(CudaQueue *queue, const GemvArgs *args, GemvX x) {
     if (!gemv_fits(args))
         return false;
+    const bool is_k = Format::IS_K, is_float = Format::VALUES > 0; /* K blocks need registers to unpack */
     switch (args->n) {
     case 1: return gemv_start<Format, 2, 1, 4>(queue, args, x, 1);
-    case 2: return gemv_start<Format, 2, 2, 4>(queue, args, x, 1);
+    case 2: return gemv_start < Format, 2, 2, is_float ? 4 : 2 > (queue, args, x, 1);
     case 3:
-    case 4: return gemv_start<Format, 4, 4, 2>(queue, args, x, 1);
-    default: return gemv_start<Format, 4, 8, 2>(queue, args, x, 1);
+    case 4: return gemv_start < Format, 4, 4, is_k ? 1 : 2 > (queue, args, x, 1);
+    default: return gemv_start < Format, is_k ? 2 : 4, 8, is_float ? 2 : 1 > (queue, args, x, 1);
     }
 }
 
