@@ -94,7 +94,8 @@ endfunction()
 # is checked by way of the calls that the compiler makes for a thread sanitizer; a build with a sanitizer of its own
 # has that one look instead. The files' properties hold in the calling folder, which must be the target's.
 function(mux_emulated target)
-  set(flags -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-unknown-pragmas)
+  set(flags -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-unknown-pragmas -Wno-extra
+    -Wno-parentheses)
   if(NOT MUX_SANITIZE)
     list(APPEND flags -O1 -g -fsanitize=thread)
   else()
