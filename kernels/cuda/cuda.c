@@ -54,7 +54,7 @@ static bool choose_device(CudaBackend *cuda, int device, KernelError *error) {
     if (device < 0 || device >= count)
         return kernel_error_set(error, "there is no CUDA device %d: this machine has %d, counted from 0",
                                 device, count);
-    if (!device_read(device, &cuda->info, cuda->device_name, sizeof cuda->device_name, error))
+    if (!device_facts(device, &cuda->info, cuda->device_name, sizeof cuda->device_name, error))
         return false;
     if (cuda->info.compute_capability < 80)
         return kernel_error_set(error, "%.90s has compute capability %d.%d, 8.0 is needed", cuda->device_name,
@@ -229,5 +229,5 @@ const BackendKind CUDA_BACKEND = {
     .flush = cuda_flush,
     .wait = cuda_wait,
     .is_lost = cuda_is_lost,
-    .read_bandwidth = device_copy_bandwidth,
+    .read_bandwidth = device_bandwidth,
 };

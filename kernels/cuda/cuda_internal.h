@@ -103,8 +103,8 @@ void *work_space(CudaBackend *cuda, Work work, size_t bytes);
 
 /* ---- device.c ---- */
 /* Reads what there is to know of a device without opening it. */
-bool device_read(int device, DeviceInfo *out, char *name, size_t name_bytes, KernelError *why);
-double device_copy_bandwidth(Backend *backend);
+bool device_facts(int device, DeviceInfo *out, char *name, size_t name_bytes, KernelError *why);
+double device_bandwidth(Backend *backend);
 
 /* ---- ops.c, matmul.c ---- */
 extern const Ops CUDA_OPS;

@@ -31,7 +31,7 @@ static bool explain(cudaError_t status, KernelError *why) {
     }
 }
 
-bool device_read(int device, DeviceInfo *out, char *name, size_t name_bytes, KernelError *why) {
+bool device_facts(int device, DeviceInfo *out, char *name, size_t name_bytes, KernelError *why) {
     struct cudaDeviceProp properties;
     cudaError_t status = cudaGetDeviceProperties(&properties, device);
     if (status != cudaSuccess)
@@ -64,13 +64,13 @@ int cuda_devices(DeviceInfo *out, int capacity, KernelError *why) {
     }
     char name[96];
     for (int i = 0; i < count && i < capacity; i++)
-        if (!device_read(i, &out[i], name, sizeof name, why))
+        if (!device_facts(i, &out[i], name, sizeof name, why))
             return i;
     return count;
 }
 
 /* Copies a buffer that no cache holds, within the device: every byte is read once and written once. */
-double device_copy_bandwidth(Backend *backend) {
+double device_bandwidth(Backend *backend) {
     enum { ROUNDS = 8 };
     CudaBackend *cuda = cuda_enter(backend);
     size_t bytes = (size_t)1 << 30, available = 0, total = 0;
