@@ -112,7 +112,6 @@ typedef struct CpuBackend {
 } CpuBackend;
 
 void cpu_kernels_c(CpuKernels *kernels);
-void cpu_matmul_quant_c(const MatMul *job, int64_t row0, int64_t row1, QuantRows x, int n, void *pack);
 #if defined(__x86_64__)
 void cpu_kernels_avx2(CpuKernels *kernels);
 void cpu_kernels_avx512(CpuKernels *kernels);

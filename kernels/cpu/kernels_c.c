@@ -134,7 +134,7 @@ static float dot_quant(UnpackedRow row, DType type, const int8_t *q, const float
     return sum;
 }
 
-void cpu_matmul_quant_c(const MatMul *job, int64_t row0, int64_t row1, QuantRows x, int n, void *pack) {
+static void matmul_quant_c(const MatMul *job, int64_t row0, int64_t row1, QuantRows x, int n, void *pack) {
     int64_t blocks = x.cols / QUANT_BLOCK;
     float *d = pack;
     UnpackedRow row = {(int8_t *)(d + 3 * blocks), d, d + 2 * blocks};
@@ -261,7 +261,7 @@ static uint64_t read_sum_c(const void *bytes, size_t n) {
 void cpu_kernels_c(CpuKernels *kernels) {
     *kernels = (CpuKernels){.name = "c",
                             .quantize = quantize_c,
-                            .matmul_quant = cpu_matmul_quant_c,
+                            .matmul_quant = matmul_quant_c,
                             .matmul_float = matmul_float_c,
                             .pack_bytes = pack_bytes_c,
                             .attend_block = attend_block_c,
