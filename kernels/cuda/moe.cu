@@ -288,10 +288,6 @@ static bool has_format(DType type) {
     return false;
 }
 
-static GemvX rows_of(DType type, Q8Rows q8, const float *x, int64_t cols) {
-    return layout_is_planar(type) ? gemv_x_q8(q8) : gemv_x_float(x, cols);
-}
-
 static void launch_gate_up(CudaQueue *queue, const ExpertArgs *args, DType type, bool gate, bool up) {
     const Experts *e = &args->experts;
     HiddenArgs hidden = {};
@@ -300,7 +296,7 @@ static void launch_gate_up(CudaQueue *queue, const ExpertArgs *args, DType type,
     hidden.gate_bytes = (int64_t)e->gate.row_bytes;
     hidden.up_bytes = (int64_t)e->up.row_bytes;
     hidden.planes = gemv_planes(type, e->gate.cols);
-    hidden.x = rows_of(type, args->q8, e->x, e->gate.cols);
+    hidden.x = expert_x(type, args->q8, e->x, e->gate.cols);
     hidden.ids = e->ids;
     hidden.hidden = e->hidden;
     if (layout_is_planar(e->down.type))
@@ -323,7 +319,7 @@ static void launch_few(CudaQueue *queue, const ExpertArgs *args) {
     down.down = (const char *)e->down.data;
     down.row_bytes = (int64_t)e->down.row_bytes;
     down.planes = gemv_planes(e->down.type, e->down.cols);
-    down.x = rows_of(e->down.type, args->hidden_q8, e->hidden, e->down.cols);
+    down.x = expert_x(e->down.type, args->hidden_q8, e->hidden, e->down.cols);
     down.ids = e->ids;
     down.weights = e->weights;
     down.out = e->out;

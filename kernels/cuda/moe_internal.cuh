@@ -15,6 +15,11 @@ DEVICE void store_q8_warp(const Q8Rows &out, int64_t at, float value) {
         *(float2 *)(out.scale + at / 32 * 2) = make_float2(d, d * (float)sum);
 }
 
+/* Rows of x as weights of this type want them: in 8 bits, or as floats. */
+static inline GemvX expert_x(DType type, Q8Rows q8, const float *x, int64_t cols) {
+    return layout_is_planar(type) ? gemv_x_q8(q8) : gemv_x_float(x, cols);
+}
+
 /* Any number of rows; needs args->partial. False: types without tiles (F32, gate and up of two types). */
 bool cuda_experts_tiles(CudaQueue *queue, const ExpertArgs *args);
 
