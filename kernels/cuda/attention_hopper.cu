@@ -29,6 +29,8 @@
  * error times the size of the logits), sums are float32: 2e-3 of the largest |v| for F16 and 1.6e-2 for BF16
  * with logits of usual size.
  */
+#include <string.h>
+
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/tensor_map.h"
 
@@ -77,9 +79,9 @@ typedef struct Ring {
 
 /* What a block does: tiles of keys from `first`, `count` of them, for rows row0 and on. */
 typedef struct Work {
-    int row0, rows, kv_head; /* rows of this kv head in all */
-    int position0;           /* of token 0 */
-    int last_position;       /* that this block looks at */
+    int row0, rows, kv_head;   /* rows of this kv head in all */
+    int position0;             /* of token 0 */
+    int lowest, last_position; /* of the keys that this block looks at */
     int first, count;
 } Work;
 
@@ -92,8 +94,8 @@ template <int KD, int VD> DEVICE Work block_work(const HopperArgs &a) {
     work.position0 = a.positions[0];
     int last_row = min(work.row0 + (int)S::ROWS, work.rows) - 1;
     work.last_position = work.position0 + last_row / a.group;
-    int lowest = a.window > 0 ? max(0, work.position0 + work.row0 / a.group - a.window + 1) : 0;
-    work.first = lowest / S::KEYS;
+    work.lowest = a.window > 0 ? max(0, work.position0 + work.row0 / a.group - a.window + 1) : 0;
+    work.first = work.lowest / S::KEYS;
     work.count = work.last_position / S::KEYS + 1 - work.first;
     return work;
 }
@@ -107,8 +109,10 @@ DEVICE void fetch_tile(const HopperArgs &a, const Work &work, const TensorMap *m
                        unsigned char *to, uint64_t *full) {
     barrier_arrive_expect(full, CHUNKS * KEYS * LINE);
     for (int piece = 0; piece < KEYS; piece += box_rows) {
-        int position = tile * KEYS + piece, row = position, page = position > work.last_position ? -1 : 0;
-        if (a.pages && page == 0) {
+        int position = tile * KEYS + piece, row = position, page = 0;
+        if (position > work.last_position || position + box_rows <= work.lowest) {
+            page = -1;
+        } else if (a.pages) {
             page = a.pages[position / a.page_rows];
             row = position % a.page_rows;
         }
@@ -373,8 +377,15 @@ DEVICE void attend_group(const HopperArgs &a, const Work &work, unsigned char *s
     store_output<VD>(a, work, thread_row, o, maximum, sum);
 }
 
+/* Code for other targets than 9.0a has no products in it; its small bound tells so at run time. */
+#if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define MOST_THREADS_OF(count) 32
+#else
+#define MOST_THREADS_OF(count) count
+#endif
+
 template <int KD, int VD, bool IS_BF16>
-static __global__ void __launch_bounds__(Shape<KD, VD>::THREADS, 1)
+static __global__ void __launch_bounds__(MOST_THREADS_OF((Shape<KD, VD>::THREADS)), 1)
     attend_hopper(const __grid_constant__ HopperArgs a) {
     typedef Shape<KD, VD> S;
     unsigned char *shared = block_shared();
@@ -407,17 +418,22 @@ static __global__ void __launch_bounds__(Shape<KD, VD>::THREADS, 1)
 
 /* ---- the host's part ---- */
 
-template <int KD, int VD> static bool start(CudaQueue *queue, const Attend *attend, const HopperArgs &args) {
+template <int KD, int VD, bool IS_BF16>
+static bool start(CudaQueue *queue, const Attend *attend, const HopperArgs &args) {
     typedef Shape<KD, VD> S;
     Extent grid = {(unsigned)((args.n * args.group + S::ROWS - 1) / S::ROWS), (unsigned)attend->kv_heads, 1};
     Extent block = {S::THREADS, 1, 1};
-    if (queue_shared_limit(queue) < S::SHARED_BYTES)
+    const void *kernel = KERNEL_ADDRESS(HopperArgs, attend_hopper<KD, VD, IS_BF16>);
+    if (queue_shared_limit(queue) < S::SHARED_BYTES || !attend_kernel_takes(kernel, S::THREADS))
         return false;
-    if (attend->keys.type == DTYPE_BF16)
-        LAUNCH(queue, grid, block, S::SHARED_BYTES, args, attend_hopper<KD, VD, true>);
-    else
-        LAUNCH(queue, grid, block, S::SHARED_BYTES, args, attend_hopper<KD, VD, false>);
+    LAUNCH(queue, grid, block, S::SHARED_BYTES, args, attend_hopper<KD, VD, IS_BF16>);
     return true;
+}
+
+template <int KD, int VD>
+static bool start_typed(CudaQueue *queue, const Attend *attend, const HopperArgs &args) {
+    return attend->keys.type == DTYPE_BF16 ? start<KD, VD, true>(queue, attend, args)
+                                           : start<KD, VD, false>(queue, attend, args);
 }
 
 /* wgmma is of 9.0 alone, not of what comes after it. */
@@ -435,7 +451,8 @@ extern "C" bool cuda_attend_hopper(CudaQueue *queue, const Attend *attend, const
                                    const void *value_map) {
     if (!is_possible(queue, attend))
         return false;
-    HopperArgs args = {};
+    HopperArgs args;
+    memset(&args, 0, sizeof args); /* its padding, too: launches are compared byte for byte */
     args.keys = *(const TensorMap *)key_map;
     args.values = *(const TensorMap *)value_map;
     args.out = attend->out;
@@ -452,12 +469,12 @@ extern "C" bool cuda_attend_hopper(CudaQueue *queue, const Attend *attend, const
     args.log2_scale = (attend->softcap > 0 ? attend->softcap : attend->scale) * LOG2_E;
     args.cap_scale = attend->softcap > 0 ? attend->scale / attend->softcap : 0;
     switch (attend->head_dim * 1000 + attend->value_dim) {
-    case 64064: return start<64, 64>(queue, attend, args);
-    case 80080: return start<80, 80>(queue, attend, args);
-    case 96096: return start<96, 96>(queue, attend, args);
-    case 128128: return start<128, 128>(queue, attend, args);
-    case 192128: return start<192, 128>(queue, attend, args);
-    case 256256: return start<256, 256>(queue, attend, args);
+    case 64064: return start_typed<64, 64>(queue, attend, args);
+    case 80080: return start_typed<80, 80>(queue, attend, args);
+    case 96096: return start_typed<96, 96>(queue, attend, args);
+    case 128128: return start_typed<128, 128>(queue, attend, args);
+    case 192128: return start_typed<192, 128>(queue, attend, args);
+    case 256256: return start_typed<256, 256>(queue, attend, args);
     default: return false;
     }
 }

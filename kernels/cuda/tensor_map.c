@@ -68,3 +68,9 @@ bool attend_tensor_maps(const Attend *args, TensorMap *keys, TensorMap *values) 
            encode_rows(encode, &args->values, args->kv_heads, args->value_dim, value_box, args->last_position,
                        values);
 }
+
+bool attend_kernel_takes(const void *kernel, int threads) {
+    struct cudaFuncAttributes attributes;
+    return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess &&
+           attributes.maxThreadsPerBlock >= threads;
+}

@@ -39,6 +39,8 @@ static inline int attend_hopper_box_rows(const KvRows *rows, int head_dim) {
  * hold as long as the rows' addresses and, for rows without pages, up to args->last_position. Page numbers
  * are read by the kernel, not here. */
 bool attend_tensor_maps(const Attend *args, TensorMap *keys, TensorMap *values);
+/* Whether the code that this device would run of a kernel is made for blocks of so many threads. */
+bool attend_kernel_takes(const void *kernel, int threads);
 
 #ifdef __cplusplus
 }
