@@ -20,6 +20,7 @@
  * <= (cols / 8 + 16) * 2^-23 * sum of |terms|. F32: cols fused multiply-adds, (cols + 4) * 2^-24.
  */
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/gemm_internal.h"
 
 /* TOKENS x ROWS outputs, DEPTH columns at a time, by warps of WARP_TOKENS x WARP_ROWS. */
 template <int TOKENS_, int ROWS_, int DEPTH_, int WARP_TOKENS_, int WARP_ROWS_> struct HalfTile {
@@ -207,8 +208,8 @@ static __global__ void __launch_bounds__(FLOAT_THREADS) gemm_float(const GemmArg
     store_columns(planes + FLOAT_PLANE, mine, k, weight);
     block_sync();
     for (int64_t k0 = 0; k0 < cols; k0 += FLOAT_DEPTH) {
-        float *now = planes + (k0 / FLOAT_DEPTH & 1) * 2 * FLOAT_PLANE;
-        float *later = planes + (k0 / FLOAT_DEPTH + 1 & 1) * 2 * FLOAT_PLANE;
+        float *now = planes + ((k0 / FLOAT_DEPTH) & 1) * 2 * FLOAT_PLANE;
+        float *later = planes + ((k0 / FLOAT_DEPTH + 1) & 1) * 2 * FLOAT_PLANE;
         bool has_more = k0 + FLOAT_DEPTH < cols;
         if (has_more) {
             x = load_floats((const float *)x_row, has_token, k0 + FLOAT_DEPTH + k, cols, x_wide);
@@ -249,31 +250,41 @@ template <typename Tile> static void launch_half(CudaQueue *queue, const GemmArg
 }
 
 /* The largest tile that still gives every multiprocessor one. */
-static void choose_half(CudaQueue *queue, const GemmArgs *args) {
+static GemmTile choose_tile(CudaQueue *queue, const GemmArgs *args) {
     int64_t enough = queue_processors(queue);
     if (args->n > 64 && tile_count(args, LargeTile::TOKENS, LargeTile::ROWS) >= enough)
-        launch_half<LargeTile>(queue, *args);
-    else if (args->n > 32 && tile_count(args, MiddleTile::TOKENS, MiddleTile::ROWS) >= enough)
-        launch_half<MiddleTile>(queue, *args);
-    else
-        launch_half<SmallTile>(queue, *args);
+        return GEMM_LARGE;
+    if (args->n > 32 && tile_count(args, MiddleTile::TOKENS, MiddleTile::ROWS) >= enough)
+        return GEMM_MIDDLE;
+    return GEMM_SMALL;
+}
+
+static bool is_possible(const GemmArgs *args) {
+    return !args->weight.is_planar && args->weight.rows <= INT32_MAX - 128 &&
+           tile_count(args, SmallTile::TOKENS, SmallTile::ROWS) <= INT32_MAX;
+}
+
+extern "C" bool cuda_gemm_tile(CudaQueue *queue, const GemmArgs *args, GemmTile tile) {
+    if (!is_possible(args) || (args->weight.type != DTYPE_F16 && args->weight.type != DTYPE_BF16) ||
+        args->weight.row_bytes % 16 || args->x_row_bytes % 16 || (uintptr_t)args->x % 16 ||
+        (uintptr_t)args->weight.data % 16)
+        return false;
+    switch (tile) {
+    case GEMM_SMALL: launch_half<SmallTile>(queue, *args); break;
+    case GEMM_MIDDLE: launch_half<MiddleTile>(queue, *args); break;
+    case GEMM_LARGE: launch_half<LargeTile>(queue, *args); break;
+    }
+    return true;
 }
 
 extern "C" bool cuda_gemm(CudaQueue *queue, const GemmArgs *args) {
-    if (args->weight.is_planar || args->weight.rows > INT32_MAX - 128 ||
-        tile_count(args, SmallTile::TOKENS, SmallTile::ROWS) > INT32_MAX)
-        return false;
     if (args->n < 1 || args->weight.rows < 1)
         return true;
-    if (args->weight.type == DTYPE_F32) {
-        Extent grid = {(unsigned)tile_count(args, FLOAT_TILE, FLOAT_TILE), 1, 1},
-               block = {FLOAT_THREADS, 1, 1};
-        LAUNCH(queue, grid, block, 4 * FLOAT_PLANE * sizeof(float), *args, gemm_float);
-        return true;
-    }
-    if ((args->weight.type != DTYPE_F16 && args->weight.type != DTYPE_BF16) || args->weight.row_bytes % 16 ||
-        args->x_row_bytes % 16 || (uintptr_t)args->x % 16 || (uintptr_t)args->weight.data % 16)
+    if (args->weight.type != DTYPE_F32)
+        return cuda_gemm_tile(queue, args, choose_tile(queue, args));
+    if (!is_possible(args))
         return false;
-    choose_half(queue, args);
+    Extent grid = {(unsigned)tile_count(args, FLOAT_TILE, FLOAT_TILE), 1, 1}, block = {FLOAT_THREADS, 1, 1};
+    LAUNCH(queue, grid, block, 4 * FLOAT_PLANE * sizeof(float), *args, gemm_float);
     return true;
 }
