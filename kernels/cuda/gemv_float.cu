@@ -2,7 +2,7 @@
  *
  * Idea: a warp reads two rows (four when there are many activation rows) from end to end, 16 bytes a lane and
  * eight loads under way, so that each activation it fetches serves all its rows. See gemv_internal.cuh for
- * the order of additions and gemv_launch below for who does what.
+ * the order of additions and gemv_launch.cuh for who does what.
  *
  * Numbers: bytes = rows * cols * size, operations = 2 n rows * cols. BF16 14336 x 4096, n = 1: 117 MB and
  * 0.12 GFLOP; floor on an H200 (4.8 TB/s) 24.5 us. Per multiprocessor and clock (132 of them, 1.98 GHz) that
@@ -11,8 +11,8 @@
  * In flight: 4.8 TB/s * 700 ns / 132 = 25 KB per multiprocessor; a block of 4 warps has 16 KB under way and
  * several fit, so most of the time is spent waiting with enough asked for.
  *
- * Accuracy: float sums of cols / (lanes * values) chained terms per lane and a tree of 5 (7 for few rows);
- * against sums in double at most (cols / 32 + 10) * 2^-24 * sum |w x|.
+ * Accuracy: a lane adds up to cols / 32 + 8 terms one after the other, 5 additions join the lanes and 3 the
+ * warps: against sums in double at most (cols / 32 + 20) * 2^-24 * sum |w x|.
  */
 #include "kernels/cuda/gemv_internal.cuh"
 #include "kernels/cuda/gemv_launch.cuh"

@@ -13,8 +13,8 @@
  * Q6_K 60 of 182. Each activation row more costs 10 to 16: at n = 8 the 4-bit types are bound by
  * instructions.
  *
- * Accuracy: products exact in integers, then as gemv_float.cu: at most
- * (cols / 256 + 16) * 2^-23 * sum (|w| + |min|) |x|, min being what Q4_0 and the K types subtract.
+ * Accuracy: products exact in integers, then as gemv_float.cu with up to 4 more roundings of scales and sums:
+ * at most (cols / 32 + 20) * 2^-24 * sum (|w| + 2 |less|) |x|, less being what Q4_0 and the K types subtract.
  */
 #include "kernels/cuda/gemv_internal.cuh"
 #include "kernels/cuda/gemv_launch.cuh"

@@ -321,11 +321,11 @@ static void check_zeros(void) {
 
 /* Float activations at any address and distance have the bits they have at round ones. */
 static void check_unaligned(void) {
-    static const DType TYPES[3] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const DType FLOATS[3] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     for (int t = 0; t < 3; t++) {
         int64_t cols = 264 + random_below(8), stride = cols + 3, n = 4;
         CudaQueue *queue = device_open();
-        Weights w = weights_random(TYPES[t], 6, cols);
+        Weights w = weights_random(FLOATS[t], 6, cols);
         float *shifted = host_new((size_t)(1 + n * stride) * sizeof *shifted);
         random_floats(shifted, 1 + n * stride);
         float *even = host_new((size_t)(n * 272) * sizeof *even);

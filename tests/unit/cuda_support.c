@@ -271,7 +271,7 @@ void gguf_to_floats(DType type, const uint8_t *row, int64_t cols, float *out) {
 
 size_t gguf_row_bytes(DType type, int64_t cols) {
     Block block;
-    uint8_t nowhere[256];
+    const uint8_t nowhere[1] = {0};
     return (size_t)(cols / block_values(type)) * gguf_block(type, nowhere, &block);
 }
 
