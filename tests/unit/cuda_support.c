@@ -270,9 +270,9 @@ void gguf_to_floats(DType type, const uint8_t *row, int64_t cols, float *out) {
 }
 
 size_t gguf_row_bytes(DType type, int64_t cols) {
+    static const uint8_t NOWHERE[256];
     Block block;
-    const uint8_t nowhere[1] = {0};
-    return (size_t)(cols / block_values(type)) * gguf_block(type, nowhere, &block);
+    return (size_t)(cols / block_values(type)) * gguf_block(type, NOWHERE, &block);
 }
 
 void gguf_to_planar(DType type, const uint8_t *gguf, int64_t cols, uint8_t *row) {
