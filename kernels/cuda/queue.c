@@ -10,7 +10,8 @@
 enum {
     RING_SLOTS = 4,
     DOWNLOADS = 64,   /* pending at one time */
-    GRAPHS = 16,      /* sequences remembered */
+    GRAPHS = 16,      /* sequences remembered, */
+    ALIKE = 4,        /* and of those with the same kernels */
     WIDE_KERNELS = 64 /* kernels that were given more than 48 KB of shared memory */
 };
 static const size_t SMALL_SLOT = 256 << 10, LARGE_SLOT = 16 << 20, DOWNLOAD_BYTES = 8 << 20;
@@ -41,7 +42,9 @@ typedef struct Graph {
     unsigned char *records; /* NULL = free */
     size_t bytes;
     uint64_t hash, used;   /* used: when last, in sequences */
+    cudaGraph_t chain;     /* its nodes name those of `ready` */
     cudaGraphExec_t ready; /* NULL: seen once, started plainly */
+    cudaGraphNode_t *nodes;
 } Graph;
 
 typedef struct WideKernel {
@@ -180,9 +183,19 @@ static void close_ring(Ring *ring) {
             cudaEventDestroy(ring->read[i]);
 }
 
-static void forget_graph(Graph *graph) {
+static void drop_exec(Graph *graph) {
     if (graph->ready)
         cudaGraphExecDestroy(graph->ready);
+    if (graph->chain)
+        cudaGraphDestroy(graph->chain);
+    free(graph->nodes);
+    graph->ready = NULL;
+    graph->chain = NULL;
+    graph->nodes = NULL;
+}
+
+static void forget_graph(Graph *graph) {
+    drop_exec(graph);
     free(graph->records);
     *graph = (Graph){0};
 }
@@ -343,85 +356,149 @@ static uint64_t hash_bytes(const unsigned char *bytes, size_t n) {
     return hash;
 }
 
-/* The remembered sequence equal to the collected one, or NULL and in *room where to remember it. */
+static Launch launch_at(const unsigned char *record) {
+    Launch launch;
+    memcpy(&launch, record, sizeof launch);
+    return launch;
+}
+
+/* The same kernels in the same order; grids and arguments may differ. */
+static bool is_alike(const Graph *graph, const unsigned char *records, size_t bytes) {
+    if (!graph->records || graph->bytes != bytes)
+        return false;
+    for (size_t at = 0; at < bytes;) {
+        Launch old = launch_at(graph->records + at), new = launch_at(records + at);
+        if (old.kernel != new.kernel || old.record_bytes != new.record_bytes)
+            return false;
+        at += new.record_bytes;
+    }
+    return true;
+}
+
+static const Graph *older(const Graph *a, const Graph *b) {
+    return !a || b->used < a->used ? b : a;
+}
+
+/* The remembered sequence equal to the collected one; else the oldest of ALIKE sequences that are alike, to
+ * be changed; else NULL, and in *room where a new one may be remembered. */
 static Graph *find_graph(CudaQueue *queue, uint64_t hash, Graph **room) {
-    Graph *oldest = &queue->graphs[0];
+    const Graph *oldest = NULL, *oldest_alike = NULL;
+    int alike = 0;
     for (int i = 0; i < GRAPHS; i++) {
         Graph *graph = &queue->graphs[i];
         if (graph->records && graph->hash == hash && graph->bytes == queue->record_bytes &&
             memcmp(graph->records, queue->records, graph->bytes) == 0)
             return graph;
-        if (graph->used < oldest->used)
-            oldest = graph;
+        oldest = older(oldest, graph);
+        if (is_alike(graph, queue->records, queue->record_bytes)) {
+            oldest_alike = older(oldest_alike, graph);
+            alike++;
+        }
     }
-    *room = oldest;
-    return NULL;
+    *room = &queue->graphs[oldest - queue->graphs];
+    return alike >= ALIKE ? &queue->graphs[oldest_alike - queue->graphs] : NULL;
+}
+
+/* What a node is made of; parameters has room for one pointer and is pointed to. */
+static struct cudaKernelNodeParams node_of(const Launch *launch, unsigned char *record, void **parameters) {
+    struct cudaKernelNodeParams node;
+    memset(&node, 0, sizeof node);
+    parameters[0] = record + sizeof *launch;
+    node.func = (void *)(uintptr_t)launch->kernel;
+    node.gridDim = to_dim3(launch->grid);
+    node.blockDim = to_dim3(launch->block);
+    node.sharedMemBytes = (unsigned)launch->shared_bytes;
+    node.kernelParams = parameters;
+    return node;
 }
 
 /* A chain: each kernel waits for the one before it. */
 static bool build_graph(CudaQueue *queue, Graph *graph) {
-    cudaGraph_t chain = NULL;
-    if (!queue_check(queue, cudaGraphCreate(&chain, 0), "making a graph"))
-        return false;
-    cudaGraphNode_t before = NULL;
-    bool ok = true;
-    for (size_t at = 0; ok && at < graph->bytes;) {
-        Launch launch;
-        memcpy(&launch, graph->records + at, sizeof launch);
-        void *parameters[1] = {graph->records + at + sizeof launch};
-        struct cudaKernelNodeParams node;
-        memset(&node, 0, sizeof node);
-        node.func = (void *)(uintptr_t)launch.kernel;
-        node.gridDim = to_dim3(launch.grid);
-        node.blockDim = to_dim3(launch.block);
-        node.sharedMemBytes = (unsigned)launch.shared_bytes;
-        node.kernelParams = parameters;
-        cudaGraphNode_t added = NULL;
-        ok = queue_check(
-            queue, cudaGraphAddKernelNode(&added, chain, before ? &before : NULL, before ? 1 : 0, &node),
-            launch.name);
-        before = added;
+    size_t count = 0;
+    for (size_t at = 0; at < graph->bytes; at += launch_at(graph->records + at).record_bytes)
+        count++;
+    graph->nodes = calloc(count, sizeof *graph->nodes);
+    bool ok = graph->nodes && queue_check(queue, cudaGraphCreate(&graph->chain, 0), "making a graph");
+    size_t at = 0;
+    for (size_t i = 0; ok && i < count; i++) {
+        Launch launch = launch_at(graph->records + at);
+        void *parameters[1];
+        struct cudaKernelNodeParams node = node_of(&launch, graph->records + at, parameters);
+        ok = queue_check(queue,
+                         cudaGraphAddKernelNode(&graph->nodes[i], graph->chain,
+                                                i ? &graph->nodes[i - 1] : NULL, i ? 1 : 0, &node),
+                         "adding a kernel to a graph");
         at += launch.record_bytes;
     }
-    ok = ok && queue_check(queue, cudaGraphInstantiate(&graph->ready, chain, 0), "making a graph ready");
-    cudaGraphDestroy(chain);
+    ok = ok &&
+         queue_check(queue, cudaGraphInstantiate(&graph->ready, graph->chain, 0), "making a graph ready");
     if (ok)
         queue->counters.graphs_built++;
     else
-        graph->ready = NULL;
+        drop_exec(graph);
+    return ok;
+}
+
+/* Gives an alike graph the grids and arguments of the collected launches. */
+static bool change_graph(CudaQueue *queue, Graph *graph, uint64_t hash) {
+    size_t i = 0;
+    bool ok = true;
+    for (size_t at = 0; ok && at < graph->bytes; i++) {
+        unsigned char *record = graph->records + at;
+        Launch launch = launch_at(queue->records + at);
+        if (memcmp(record, queue->records + at, launch.record_bytes) != 0) {
+            memcpy(record, queue->records + at, launch.record_bytes);
+            void *parameters[1];
+            struct cudaKernelNodeParams node = node_of(&launch, record, parameters);
+            if (graph->ready)
+                ok =
+                    queue_check(queue, cudaGraphExecKernelNodeSetParams(graph->ready, graph->nodes[i], &node),
+                                "changing a graph");
+        }
+        at += launch.record_bytes;
+    }
+    graph->hash = hash;
+    queue->counters.graphs_changed += graph->ready != NULL;
     return ok;
 }
 
 static void start_each(CudaQueue *queue) {
     for (size_t at = 0; at < queue->record_bytes && !queue->has_failed;) {
-        Launch launch;
-        memcpy(&launch, queue->records + at, sizeof launch);
+        Launch launch = launch_at(queue->records + at);
         start(queue, &launch, queue->records + at + sizeof launch);
         at += launch.record_bytes;
     }
 }
 
-/* A sequence seen for the first time is started kernel by kernel: most are never seen again. */
+static void keep_sequence(CudaQueue *queue, Graph *graph, uint64_t hash) {
+    forget_graph(graph);
+    graph->records = malloc(queue->record_bytes);
+    if (!graph->records)
+        return;
+    memcpy(graph->records, queue->records, queue->record_bytes);
+    graph->bytes = queue->record_bytes;
+    graph->hash = hash;
+    graph->used = queue->sequence;
+}
+
+/* A sequence seen for the first time is started kernel by kernel: most are never seen again. When only
+ * arguments differ again and again, a graph is changed for it each time. */
 static void start_sequence(CudaQueue *queue) {
     uint64_t hash = hash_bytes(queue->records, queue->record_bytes);
     Graph *room = NULL, *graph = find_graph(queue, hash, &room);
     queue->sequence++;
     if (!graph) {
-        forget_graph(room);
-        room->records = malloc(queue->record_bytes);
-        if (room->records) {
-            memcpy(room->records, queue->records, queue->record_bytes);
-            room->bytes = queue->record_bytes;
-            room->hash = hash;
-            room->used = queue->sequence;
-        }
+        keep_sequence(queue, room, hash);
         start_each(queue);
         return;
     }
     graph->used = queue->sequence;
+    if ((graph->hash != hash || memcmp(graph->records, queue->records, graph->bytes) != 0) &&
+        !change_graph(queue, graph, hash))
+        return;
     if (!graph->ready && !build_graph(queue, graph))
         return;
-    queue->last_kernel = ((const Launch *)(const void *)graph->records)->name;
+    queue->last_kernel = launch_at(graph->records).name;
     queue->counters.graphs_started++;
     queue_check(queue, cudaGraphLaunch(graph->ready, queue->stream), "starting a graph");
 }

@@ -33,8 +33,8 @@ cudaStream_t queue_stream(CudaQueue *queue);
 int queue_device(const CudaQueue *queue);
 
 /* From queue_record to queue_finish launches are collected; queue_replay starts those collected so far, as
- * one graph when the same ones were started before. What goes to the stream by other ways calls
- * queue_replay first, so that the order stays. */
+ * one graph when the same ones were started before, or others of the same kernels often enough. What goes to
+ * the stream by other ways calls queue_replay first, so that the order stays. */
 void queue_record(CudaQueue *queue);
 void queue_replay(CudaQueue *queue);
 void queue_finish(CudaQueue *queue); /* replays and stops recording */
@@ -47,7 +47,7 @@ void queue_download(CudaQueue *queue, void *host, const void *device, size_t n);
 
 typedef struct QueueCounters {
     uint64_t launches; /* kernels started one by one */
-    uint64_t graphs_built, graphs_started;
+    uint64_t graphs_built, graphs_changed, graphs_started;
     size_t pinned_bytes; /* host memory this queue holds for copies */
 } QueueCounters;
 QueueCounters queue_counters(const CudaQueue *queue);
