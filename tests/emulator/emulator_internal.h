@@ -159,8 +159,9 @@ typedef struct Allocation {
 /* Registers [base, base + bytes): unwritten. */
 Allocation *memory_add(void *base, size_t bytes, void *raw);
 void memory_remove(Allocation *allocation);
-bool memory_covers(const void *at, size_t bytes); /* also by several that follow one another */
-Allocation *memory_at(const void *base);          /* beginning there */
+Allocation *memory_find(const void *at, size_t bytes); /* one that holds all of it, or NULL */
+bool memory_covers(const void *at, size_t bytes);      /* also by several that follow one another */
+Allocation *memory_at(const void *base);               /* beginning there */
 void memory_set_written(const void *at, size_t bytes);
 bool memory_is_written(const void *at, size_t bytes);
 /* Written-ness of a copy follows the bytes. */

@@ -78,6 +78,10 @@ static inline Allocation *find(uintptr_t at, size_t bytes) {
     return *slot = allocations[below - 1];
 }
 
+Allocation *memory_find(const void *at, size_t bytes) {
+    return find((uintptr_t)at, bytes);
+}
+
 /* The part of [at, at + bytes) that the allocation at its beginning holds; 0 when there is none. Mapped
  * memory may lie in several allocations that follow one another. */
 static size_t piece(uintptr_t at, size_t bytes, Allocation **out) {
