@@ -5,11 +5,15 @@ extern const TestSuite CUDA_BACKEND_SUITE;
 extern const TestSuite CUDA_GEMV_SUITE;
 extern const TestSuite CUDA_REPACK_SUITE;
 extern const TestSuite CUDA_HOPPER_SUITE;
+extern const TestSuite CUDA_ATTENTION_SUITE;
+extern const TestSuite CUDA_ROPE_SUITE;
 
 const TestSuite *const TEST_SUITES[] = {
     &CUDA_BACKEND_SUITE,
     &CUDA_GEMV_SUITE,
     &CUDA_REPACK_SUITE,
     &CUDA_HOPPER_SUITE,
+    &CUDA_ATTENTION_SUITE,
+    &CUDA_ROPE_SUITE,
 };
 const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
