@@ -80,7 +80,7 @@ static Truth true_dot(const Weights *w, int64_t row, const Activations *x, int64
  * sub-block). */
 static double allowed_error(int64_t cols, double size) {
     double additions = 3 * (double)((cols + 255) / 256) + 3 + 8 + 2;
-    return size * additions * 0x1p-24 * 1.01 + (double)cols * 0x1p-131;
+    return size * additions * 0x1p-24 * 1.01 + (double)(cols / 32) * 0x1p-131;
 }
 
 static void check_job(const MatMul *job, const Weights *w, const Activations *x, const float *bias,

@@ -2,6 +2,7 @@
 
 /* One line per suite: declared, then listed. */
 extern const TestSuite CUDA_BACKEND_SUITE;
+extern const TestSuite CUDA_GEMM_SUITE;
 extern const TestSuite CUDA_GEMV_SUITE;
 extern const TestSuite CUDA_REPACK_SUITE;
 extern const TestSuite CUDA_HOPPER_SUITE;
@@ -10,6 +11,7 @@ extern const TestSuite CUDA_ROPE_SUITE;
 
 const TestSuite *const TEST_SUITES[] = {
     &CUDA_BACKEND_SUITE,
+    &CUDA_GEMM_SUITE,
     &CUDA_GEMV_SUITE,
     &CUDA_REPACK_SUITE,
     &CUDA_HOPPER_SUITE,
