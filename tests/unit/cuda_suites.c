@@ -8,6 +8,8 @@ extern const TestSuite CUDA_REPACK_SUITE;
 extern const TestSuite CUDA_HOPPER_SUITE;
 extern const TestSuite CUDA_ATTENTION_SUITE;
 extern const TestSuite CUDA_ROPE_SUITE;
+extern const TestSuite CUDA_ELEMENTS_SUITE;
+extern const TestSuite CUDA_SAMPLE_SUITE;
 
 const TestSuite *const TEST_SUITES[] = {
     &CUDA_BACKEND_SUITE,
@@ -17,5 +19,7 @@ const TestSuite *const TEST_SUITES[] = {
     &CUDA_HOPPER_SUITE,
     &CUDA_ATTENTION_SUITE,
     &CUDA_ROPE_SUITE,
+    &CUDA_ELEMENTS_SUITE,
+    &CUDA_SAMPLE_SUITE,
 };
 const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
