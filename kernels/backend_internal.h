@@ -4,6 +4,8 @@
 #ifndef MUX_KERNELS_BACKEND_INTERNAL_H
 #define MUX_KERNELS_BACKEND_INTERNAL_H
 
+#include <string.h>
+
 #include "kernels/backend.h"
 
 /* Each entry does what backend.h says of the function of its name; backend.c has checked what can be checked
@@ -61,7 +63,12 @@ void k_scale_and_min(const uint8_t *packed, int j, int *scale, int *min);
 /* Twice the value of each MXFP4 nibble, and half the scale of its exponent byte: integers and an exact power
  * of two, subnormal for 0 and 1. */
 extern const int8_t E2M1_DOUBLED[16];
-float mxfp4_half_scale(uint8_t exponent);
+static inline float mxfp4_half_scale(uint8_t exponent) {
+    uint32_t bits = exponent >= 2 ? (uint32_t)(exponent - 1) << 23 : 0x00200000u << exponent;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
 /* Fills whole blocks with random values of usual size for the type: about standard deviation 0.02. */
 void dtype_random_blocks(DType type, void *blocks, int64_t values, uint64_t seed);
 

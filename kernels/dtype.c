@@ -174,12 +174,6 @@ static void q6_k_to_floats(const uint8_t *block, int64_t values, float *out) {
 
 const int8_t E2M1_DOUBLED[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-float mxfp4_half_scale(uint8_t exponent) {
-    if (exponent >= 2)
-        return float_from_bits((uint32_t)(exponent - 1) << 23);
-    return float_from_bits(exponent == 1 ? 0x00400000 : 0x00200000); /* 2^-127, 2^-128: subnormal */
-}
-
 static void mxfp4_to_floats(const uint8_t *block, int64_t values, float *out) {
     for (; values > 0; values -= 32, block += 17, out += 32) {
         float half_d = mxfp4_half_scale(block[0]);
