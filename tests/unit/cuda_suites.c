@@ -10,6 +10,7 @@ extern const TestSuite CUDA_ATTENTION_SUITE;
 extern const TestSuite CUDA_ROPE_SUITE;
 extern const TestSuite CUDA_ELEMENTS_SUITE;
 extern const TestSuite CUDA_SAMPLE_SUITE;
+extern const TestSuite CUDA_MOE_SUITE;
 
 const TestSuite *const TEST_SUITES[] = {
     &CUDA_BACKEND_SUITE,
@@ -21,5 +22,6 @@ const TestSuite *const TEST_SUITES[] = {
     &CUDA_ROPE_SUITE,
     &CUDA_ELEMENTS_SUITE,
     &CUDA_SAMPLE_SUITE,
+    &CUDA_MOE_SUITE,
 };
 const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
