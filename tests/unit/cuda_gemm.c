@@ -101,16 +101,20 @@ static void check_job(const MatMul *job, const Weights *w, const Activations *x,
     }
 }
 
-static void check_quantised(DType type, int64_t rows, int64_t cols, int n, bool has_bias, bool accumulate) {
-    queue = device_open();
-    Weights w = weights_random(type, rows, cols);
-    Activations x = activations_random(n, cols);
+static void check_weights(Weights w, int n, bool has_bias, bool accumulate) {
+    int64_t rows = w.rows;
+    Activations x = activations_random(n, w.cols);
     float *bias = has_bias ? random_values(rows) : NULL, *old = accumulate ? random_values(n * rows) : NULL;
     MatMul job = {w.device, bias ? device_floats(bias, rows) : NULL, device_out(old, n, rows), rows + GUARD,
                   accumulate};
     GemvArgs args = {.jobs = {job}, .job_count = 1, .q8 = x.device, .n = n};
     CHECK(cuda_mma_quant(queue, &args));
     check_job(&job, &w, &x, bias, old, n);
+}
+
+static void check_quantised(DType type, int64_t rows, int64_t cols, int n, bool has_bias, bool accumulate) {
+    queue = device_open();
+    check_weights(weights_random(type, rows, cols), n, has_bias, accumulate);
     device_close();
 }
 
@@ -131,6 +135,24 @@ static void test_quantised_wide(void) {
         check_quantised(QUANTISED[t], 20, unit_of(QUANTISED[t]) == 32 ? 288 : 1280, 33 + random_below(32),
                         true, true);
     check_quantised(DTYPE_Q4_K, 5, 256, 70, false, false);
+}
+
+/* Scales below the normal range are not taken for zero: MXFP4's exponents 0 and 1, halves of 2^-24. */
+static void test_quantised_small_scales(void) {
+    enum { ROWS = 35, COLS = 512, N = 10 };
+    static const DType SMALL[] = {DTYPE_MXFP4, DTYPE_Q8_0, DTYPE_Q4_0};
+    queue = device_open();
+    for (int t = 0; t < 3; t++) {
+        uint8_t *gguf = random_gguf(SMALL[t], ROWS, COLS);
+        size_t block = gguf_row_bytes(SMALL[t], 32);
+        for (int b = 0; b < ROWS * COLS / 32; b++) {
+            gguf[b * block] = (uint8_t)(SMALL[t] == DTYPE_MXFP4 ? b % 3 : 1 + b % 5);
+            if (SMALL[t] != DTYPE_MXFP4)
+                gguf[b * block + 1] = b % 2 ? 0x80 : 0;
+        }
+        check_weights(weights_from_gguf(SMALL[t], gguf, ROWS, COLS), N, false, false);
+    }
+    device_close();
 }
 
 /* A token's row has the same bits whatever travels with it. */
@@ -569,6 +591,7 @@ static void test_library_missing(void) {
 static const TestCase CASES[] = {
     {"quantised", test_quantised},
     {"quantised wide", test_quantised_wide},
+    {"quantised small scales", test_quantised_small_scales},
     {"quantised rows agree", test_quantised_rows_agree},
     {"quantised jobs", test_quantised_jobs},
     {"quantised gated", test_quantised_gated},
