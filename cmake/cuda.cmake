@@ -73,7 +73,8 @@ endif()
 
 # mux_nvcc(OUT FILES...): compiles .cu files for all GPUs; OUT receives the objects.
 function(mux_nvcc out)
-  set(flags -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -Xcompiler -O2,-fno-exceptions,-fno-rtti)
+  set(flags -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -Xcompiler
+    -O2,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics)
   if(MUX_WERROR)
     list(APPEND flags -Werror all-warnings)
   endif()
