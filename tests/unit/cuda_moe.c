@@ -34,7 +34,7 @@ static void check_route_row(const Route *route, const float *logits, const int32
         chosen += exp(number_of(logits[best]) - largest);
     }
     for (int u = 0; u < route->used; u++) {
-        double distance = number_of(logits[ids[u]]) - largest;
+        double distance = fmax(number_of(logits[ids[u]]) - largest, -1e3); /* e^-1000 is 0 */
         double truth = exp(distance) / (route->normalise ? chosen : total);
         CHECK_MSG(fabs(weights[u] - truth) <= (4e-6 + 1e-7 * fabs(distance)) * truth + 1e-37,
                   "choice %d of %d: %g, not %g", u, route->experts, (double)weights[u], truth);
