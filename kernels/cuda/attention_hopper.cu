@@ -254,28 +254,28 @@ DEVICE void mask_scores(float (&s)[KEYS / 2], const HopperArgs &a, int tile, con
 }
 
 /* Scores to powers of two; the new maxima, this thread's part of the sums, and the factors by which what was
- * summed before shrinks. */
+ * summed before shrinks. Maxima and sums run in four chains each, so that none waits for its own last step.
+ */
 template <int COUNT>
 DEVICE void softmax_scores(float (&s)[COUNT], float log2_scale, float (&maximum)[2], float (&sum)[2],
                            float (&shrink)[2]) {
+    float largest[4], total[4] = {0, 0, 0, 0};
+    UNROLL for (int c = 0; c < 4; c++) largest[c] = fmaxf(maximum[c / 2], s[c]);
+    UNROLL for (int i = 4; i < COUNT; i++) largest[i % 4] = fmaxf(largest[i % 4], s[i]);
+    float base[2];
     UNROLL for (int r = 0; r < 2; r++) {
-        float largest = maximum[r];
-        UNROLL for (int i = 0; i < COUNT / 4; i++) largest =
-            fmaxf(largest, fmaxf(s[4 * i + 2 * r], s[4 * i + 2 * r + 1]));
-        largest = fmaxf(largest, shuffle_xor(largest, 1));
-        largest = fmaxf(largest, shuffle_xor(largest, 2));
-        shrink[r] = fast_exp2((maximum[r] - largest) * log2_scale);
-        maximum[r] = largest;
-        float base = -largest * log2_scale, total = 0;
-        UNROLL for (int i = 0; i < COUNT / 4; i++) {
-            UNROLL for (int c = 0; c < 2; c++) {
-                float power = fast_exp2(fmaf(s[4 * i + 2 * r + c], log2_scale, base));
-                s[4 * i + 2 * r + c] = power;
-                total += power;
-            }
-        }
-        sum[r] = sum[r] * shrink[r] + total;
+        float most = fmaxf(largest[2 * r], largest[2 * r + 1]);
+        most = fmaxf(most, shuffle_xor(most, 1));
+        most = fmaxf(most, shuffle_xor(most, 2));
+        shrink[r] = fast_exp2((maximum[r] - most) * log2_scale);
+        maximum[r] = most;
+        base[r] = -most * log2_scale;
     }
+    UNROLL for (int i = 0; i < COUNT; i++) {
+        s[i] = fast_exp2(fmaf(s[i], log2_scale, base[i / 2 % 2]));
+        total[i % 4] += s[i];
+    }
+    UNROLL for (int r = 0; r < 2; r++) sum[r] = sum[r] * shrink[r] + (total[2 * r] + total[2 * r + 1]);
 }
 
 template <int KEYS, bool IS_BF16>

@@ -1,6 +1,7 @@
 /* What the twins of compute 9.0a do: barriers in shared memory, tensor maps and copies, products of a
  * warpgroup. The layouts and descriptor bits are those that the head of kernels/cuda/ptx_hopper.cuh states.
  */
+#include "tests/emulator/control.h"
 #include "tests/emulator/emulator_internal.h"
 #include "tests/emulator/include/cuda.h"
 #include "tests/emulator/ptx_twins.h"
@@ -118,13 +119,13 @@ static void load_chunk(const Map *map, const int64_t *at, uint16_t out[8]) {
         if (at[0] + i < 0 || at[0] + i >= map->dims[0])
             continue;
         const unsigned char *from = map->base + offset + 2 * i;
-        if (!memory_find(from, 2))
+        if (!emulator_is_device(from, 2))
             emulated_fault(EMULATED_ILLEGAL_ADDRESS, NULL, 0,
                            "tensor_load: the box reaches outside device memory at (%lld, %lld, %lld, %lld)",
                            (long long)at[0] + i, (long long)at[1], (long long)at[2],
                            map->rank > 3 ? (long long)at[3] : 0);
         out[i] = 0xFFFF;
-        if (memory_is_written(from, 2))
+        if (emulator_is_written(from, 2))
             memcpy(&out[i], from, 2);
     }
 }

@@ -261,6 +261,20 @@ static void test_windows(void) {
                          .has_sinks = i % 2});
 }
 
+/* Tile 1 of the keys is before the window of some rows of a warpgroup only, and before the diagonal of all.
+ */
+static void test_window_edge(void) {
+    run_case((Shape){.type = DTYPE_F16,
+                     .n = 64,
+                     .first = 256,
+                     .heads = 2,
+                     .kv_heads = 2,
+                     .head_dim = 64,
+                     .value_dim = 64,
+                     .page_rows = 64,
+                     .window = 130});
+}
+
 /* Caps that bend and caps that hardly do, sinks above and below the scores, scores of hundreds. */
 static void test_caps_and_sinks(void) {
     for (int i = 0; i < 6; i++)
@@ -341,6 +355,7 @@ static const TestCase CASES[] = {
     {"lengths", test_lengths},
     {"pages", test_pages},
     {"windows", test_windows},
+    {"window edge", test_window_edge},
     {"caps and sinks", test_caps_and_sinks},
     {"same bits", test_same_bits},
     {"refusals", test_refusals},
