@@ -82,7 +82,7 @@ bool memory_alloc(Backend *backend, size_t bytes, Mem *out) {
     Block *block = calloc(1, sizeof *block);
     if (!block)
         return false;
-    block->taken = round_up(bytes ? bytes : 1, 256);
+    block->taken = round_up(bytes ? bytes : 1, 512);
     if (cudaMalloc(&block->base, block->taken) != cudaSuccess) {
         cudaGetLastError();
         free(block);
