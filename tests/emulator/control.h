@@ -39,6 +39,9 @@ const char *emulator_report(void);
 void emulator_clear_report(void); /* and the device's error with it */
 void emulator_set_loud(bool loud);
 
+/* False in a build with a sanitizer of its own: accesses of kernels are then that one's to see. */
+bool emulator_sees_memory(void);
+
 typedef struct EmulatorCounters {
     uint64_t launches; /* kernels run, those of graphs included */
     uint64_t graph_launches, graphs_instantiated;

@@ -149,8 +149,9 @@ static void describe_warp(const Warp *warp, char *out, size_t capacity) {
         else
             snprintf(what, sizeof what, "at %s (%s:%d)", first->waits_for, short_name(first->waits_at.file),
                      first->waits_at.line);
-        at +=
-            (size_t)snprintf(out + at, capacity - at, "%s lanes %d-%d %s", lane ? "," : "", lane, last, what);
+        char range[40];
+        snprintf(range, sizeof range, lane < last ? "lanes %d-%d" : "lane %d", lane, last);
+        at += (size_t)snprintf(out + at, capacity - at, "%s %s %s", lane ? "," : "", range, what);
         lane = last + 1;
     }
 }

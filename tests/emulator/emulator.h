@@ -16,9 +16,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The unrolling that kernels ask for is a matter of speed alone. */
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
-
 /* ---- the words of CUDA C ---- */
 
 #define __global__

@@ -169,6 +169,8 @@ void memory_copy_written(const void *to, const void *from, size_t bytes);
 /* A new block begins: its shared memory is unwritten. */
 void memory_begin_block(Run *run);
 
+bool memory_is_pinned(const void *at); /* cudaMallocHost; in runtime.cpp */
+
 typedef enum Access { ACCESS_READ, ACCESS_WRITE, ACCESS_ATOMIC } Access;
 void memory_check(Run *run, uintptr_t at, size_t bytes, size_t alignment, Access access,
                   const void *instruction, Site site);

@@ -176,6 +176,8 @@ typedef struct Where {
     Site site;
 } Where;
 
+static const size_t NEAR = 2048; /* bytes from an allocation that still are a slip */
+
 static const char *access_word(Access access) {
     return access == ACCESS_READ ? "reads" : access == ACCESS_WRITE ? "writes" : "changes atomically";
 }
@@ -188,17 +190,21 @@ static const char *access_word(Access access) {
     if (at < PAGE)
         emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
                           "%s %zu bytes at the null pointer + %zu", word, bytes, (size_t)at);
-    if (before && at + bytes - before->base <= before->bytes + 65536)
+    bool is_pinned = memory_is_pinned((const void *)at);
+    if (!is_pinned && before && at + bytes - before->base <= before->bytes + NEAR)
         emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
                           "%s %zu bytes out of bounds: they begin at byte %zu of an allocation of %zu bytes",
                           word, bytes, (size_t)(at - before->base), before->bytes);
-    if (after && after->base - at <= 65536)
+    if (!is_pinned && after && after->base - at <= NEAR)
         emulated_fault_at(
             EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
             "%s %zu bytes out of bounds: they begin %zu bytes before an allocation of %zu bytes", word, bytes,
             (size_t)(after->base - at), after->bytes);
     emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
-                      "%s host memory: %zu bytes at %p are no device memory", word, bytes, (void *)at);
+                      "%s host memory%s: no allocation holds the %zu bytes at %p; the one before them begins "
+                      "%zu bytes before and has %zu",
+                      word, is_pinned ? " (pinned)" : "", bytes, (void *)at,
+                      before ? (size_t)(at - before->base) : 0, before ? before->bytes : 0);
 }
 
 #ifndef MUX_EMULATOR_UNCHECKED
@@ -530,6 +536,14 @@ void __tsan_init(void) {}
 }
 
 #endif
+
+bool emulator_sees_memory(void) {
+#ifdef MUX_EMULATOR_UNCHECKED
+    return false;
+#else
+    return true;
+#endif
+}
 
 /* ---- for the twins of libraries ---- */
 

@@ -325,11 +325,11 @@ cudaError_t cudaMalloc(void **out, size_t size) {
     *out = NULL;
     if (size == 0)
         return cudaSuccess;
-    if (size > SIZE_MAX / 2 || !device_take(rounded(size)))
+    if (size > SIZE_MAX / 2 || !device_take(size))
         return call_result(cudaErrorMemoryAllocation);
     char *raw = (char *)aligned_alloc(256, rounded(size) + 2 * RED_ZONE);
     if (!raw) {
-        device_give(rounded(size));
+        device_give(size);
         return call_result(cudaErrorMemoryAllocation);
     }
     memset(raw, 0xFF, rounded(size) + 2 * RED_ZONE); /* NaN for whoever reads on */
@@ -346,7 +346,7 @@ cudaError_t cudaFree(void *pointer) {
     Allocation *allocation = memory_at(pointer);
     if (!allocation || !allocation->raw)
         return call_result(cudaErrorInvalidValue);
-    device_give(rounded(allocation->bytes));
+    device_give(allocation->bytes);
     memory_remove(allocation);
     emulated_device.counters.allocations--;
     return call_result(call.error);
@@ -366,7 +366,7 @@ typedef struct Pinned {
 } Pinned;
 static Pinned *pinned;
 
-static bool is_pinned(const void *at) {
+bool memory_is_pinned(const void *at) {
     for (const Pinned *block = pinned; block; block = block->next)
         if ((uintptr_t)at - (uintptr_t)block->base < block->bytes)
             return true;
@@ -437,12 +437,12 @@ static cudaError_t copy(void *to, const void *from, size_t count, enum cudaMemcp
         return call_result(error);
     emulated_device.counters.copies++;
     bool from_host = place_of(from, count) == 0, to_host = place_of(to, count) == 0;
-    bool is_staged = from_host && !is_pinned(from); /* pageable: taken at the call */
+    bool is_staged = from_host && !memory_is_pinned(from); /* pageable: taken at the call */
     Work *work = work_new(stream, WORK_COPY, is_staged ? from : NULL, count);
     work->to = to;
     work->from = is_staged ? NULL : from;
     work->count = count;
-    if (wait || (to_host && !is_pinned(to))) {
+    if (wait || (to_host && !memory_is_pinned(to))) {
         stream_drain(stream, NULL, 0);
         return waited();
     }

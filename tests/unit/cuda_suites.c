@@ -1,6 +1,9 @@
 #include "tests/runner.h"
 
 /* One line per suite: declared, then listed. */
+#ifdef MUX_EMULATED
+extern const TestSuite CUDA_EMULATOR_SUITE;
+#endif
 extern const TestSuite CUDA_BACKEND_SUITE;
 extern const TestSuite CUDA_GEMM_SUITE;
 extern const TestSuite CUDA_GEMV_SUITE;
@@ -13,6 +16,9 @@ extern const TestSuite CUDA_SAMPLE_SUITE;
 extern const TestSuite CUDA_MOE_SUITE;
 
 const TestSuite *const TEST_SUITES[] = {
+#ifdef MUX_EMULATED
+    &CUDA_EMULATOR_SUITE,
+#endif
     &CUDA_BACKEND_SUITE,
     &CUDA_GEMM_SUITE,
     &CUDA_GEMV_SUITE,
