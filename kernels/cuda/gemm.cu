@@ -9,15 +9,17 @@
  *
  * Two numbers, rows 14336, cols 4096, n = 2048, BF16: operations 2 * 120 G = 241 G, 243 us at 989 TFLOP/s;
  * bytes 117 + 17 + 117 MB, 52 us at 4.8 TB/s. The floor is arithmetic. mma.sync reaches about two thirds of
- * what wgmma does on compute 9.0, so expect 380 us there. A tile of 128 x 128 reads 256 * 64 bytes of shared
- * memory for 128 * 128 * 32 products: each warp reloads 64 + 32 rows for 64 x 32 of them, 24 ldmatrix-bytes a
- * product of 16, under the 128 bytes a clock. Few tokens: bytes are the floor (rows 14336, cols 4096: 117 MB,
- * 24 us) and the small tile keeps 24 KB of weights in flight in each block.
+ * what wgmma does on compute 9.0, so expect 380 us there. Shared memory for 32 columns of a tile of 128 x
+ * 128: four warps read 64 + 64 rows of 64 bytes each (32 KB) and 16 KB are written, 384 clocks at 128 bytes;
+ * the 128 * 128 * 32 products take 256 clocks at the full rate, 384 at two thirds of it. Few tokens: bytes
+ * are the floor (rows 14336, cols 4096: 117 MB, 24 us) and the small tile keeps 24 KB of weights in flight in
+ * each block.
  *
  * Threads: block = tile of tokens x rows, neighbouring blocks share the rows' tile so that weights are read
- * once from device memory. Twin: ref_matmul on the values as rounded. Accuracy: products are exact in
- * float32, sums of 16 are made by the tensor cores (which may truncate), cols / 16 float additions: |error|
- * <= (cols / 8 + 16) * 2^-23 * sum of |terms|. F32: cols fused multiply-adds, (cols + 4) * 2^-24.
+ * once from device memory; sums leave through shared memory as whole lines. Twin: ref_matmul on the values as
+ * rounded. Accuracy: products are exact in float32; a tensor core adds 16 of them and the sum so far and may
+ * truncate each addition to 2^-23 of the largest: |error| <= (cols + 20) * 2^-23 * sum of |terms|, in
+ * practice a hundredth of it. F32: cols fused multiply-adds, (cols + 4) * 2^-24.
  */
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/gemm_internal.h"
@@ -28,12 +30,15 @@ template <int TOKENS_, int ROWS_, int DEPTH_, int WARP_TOKENS_, int WARP_ROWS_> 
     static const int WARP_TOKENS = WARP_TOKENS_, WARP_ROWS = WARP_ROWS_;
     static const int WARPS_DOWN = TOKENS / WARP_TOKENS;
     static const int THREADS = 32 * WARPS_DOWN * (ROWS / WARP_ROWS);
+    static const int PIECES = DEPTH / 8;       /* of 16 bytes in a row */
+    static const int SWEEP = THREADS / PIECES; /* rows that the block copies at once; a multiple of 8 */
     static const int STAGES = 4;
     static const int STAGE = (TOKENS + ROWS) * DEPTH * 2;
-    static const int BYTES = STAGES * STAGE;
-    static const int PIECES = DEPTH / 8; /* of 16 bytes in a row */
+    static const int OUT_PITCH = ROWS + 8; /* floats: the pairs of half a warp fall into different banks */
+    static const int OUT_BYTES = TOKENS * OUT_PITCH * 4;
+    static const int BYTES = STAGES * STAGE > OUT_BYTES ? STAGES *STAGE : OUT_BYTES;
 };
-typedef HalfTile<128, 128, 32, 64, 32> LargeTile;
+typedef HalfTile<128, 128, 32, 64, 64> LargeTile;
 typedef HalfTile<64, 64, 64, 32, 32> MiddleTile;
 typedef HalfTile<32, 32, 128, 16, 16> SmallTile;
 
@@ -43,30 +48,60 @@ template <int PIECES> DEVICE int swizzled(int row, int piece) {
     return (row * PIECES + (piece ^ (row / ROWS_A_LINE & (PIECES < 8 ? PIECES - 1 : 7)))) * 16;
 }
 
-/* Rows first .. first + COUNT - 1 (of `most`), columns from k0, to shared memory; what does not exist becomes
- * zero. In the last columns a piece may be cut: its values are carried one by one. */
-template <int COUNT, typename Tile>
-DEVICE void copy_rows(unsigned char *shared, const char *from, int64_t row_bytes, int first, int64_t most,
-                      int64_t k0, int64_t cols) {
-    bool is_whole = k0 + Tile::DEPTH <= cols;
-    UNROLL for (int i = 0; i < COUNT * Tile::PIECES / Tile::THREADS; i++) {
-        int index = i * Tile::THREADS + (int)threadIdx.x;
-        int row = index / Tile::PIECES, piece = index % Tile::PIECES;
-        int64_t k = k0 + piece * 8;
-        bool exists = first + row < most;
-        const char *source = from + (exists ? (first + row) * row_bytes : 0);
-        unsigned char *to = shared + swizzled<Tile::PIECES>(row, piece);
-        if (is_whole || k + 8 <= cols || k >= cols) {
-            bool valid = exists && k < cols;
-            copy_async16(to, source + (valid ? k * 2 : 0), valid);
-        } else {
-            uint32_t words[4] = {};
-            UNROLL for (int v = 0; v < 8; v++) if (exists && k + v < cols) words[v / 2] |=
-                (uint32_t)load2(source + (k + v) * 2) << v % 2 * 16;
-            uint4 packed = {words[0], words[1], words[2], words[3]};
-            store16(to, packed);
+/* The rows of one operand that this thread copies a piece of: its first one and every SWEEP-th after it. */
+typedef struct Source {
+    const char *base, *row; /* row: the first of them, any address when it does not exist */
+    int64_t sweep_bytes;
+    int count, to; /* how many of them exist; where the first one's piece goes */
+} Source;
+
+template <typename Tile>
+DEVICE Source find_source(const void *base, int64_t row_bytes, int first, int64_t most) {
+    int row = (int)threadIdx.x / Tile::PIECES, piece = (int)threadIdx.x % Tile::PIECES;
+    Source s;
+    s.base = (const char *)base;
+    s.count = first + row < most ? (int)((most - first - row + Tile::SWEEP - 1) / Tile::SWEEP) : 0;
+    s.row = s.base + (s.count ? (first + row) * row_bytes : 0);
+    s.sweep_bytes = Tile::SWEEP * row_bytes;
+    s.to = swizzled<Tile::PIECES>(row, piece);
+    return s;
+}
+
+/* Eight values of a row from column k, of which those from `cols` on do not exist. */
+DEVICE uint4 cut_piece(const char *row, int64_t k, int64_t cols) {
+    uint32_t words[4] = {};
+    UNROLL for (int v = 0; v < 8; v++) if (k + v < cols) words[v / 2] |= (uint32_t)load2(row + (k + v) * 2)
+                                                                         << v % 2 * 16;
+    uint4 packed = {words[0], words[1], words[2], words[3]};
+    return packed;
+}
+
+/* ROWS rows of an operand, columns from k0, to shared memory; what does not exist becomes zero. */
+template <int ROWS, typename Tile>
+DEVICE void copy_rows(unsigned char *shared, const Source &from, int64_t k0, int64_t cols) {
+    int64_t k = k0 + (int)threadIdx.x % Tile::PIECES * 8;
+    if (k + 8 <= cols) {
+        const char *piece = from.row + k * 2;
+        UNROLL for (int i = 0; i < ROWS / Tile::SWEEP; i++) {
+            bool exists = i < from.count;
+            copy_async16(shared + from.to + i * Tile::THREADS * 16,
+                         exists ? piece + i * from.sweep_bytes : from.base, exists);
         }
+        return;
     }
+    _Pragma("unroll 1") for (int i = 0; i < ROWS / Tile::SWEEP; i++) { /* the last columns */
+        uint4 piece = {};
+        if (i < from.count)
+            piece = cut_piece(from.row + i * from.sweep_bytes, k, cols);
+        store16(shared + from.to + i * Tile::THREADS * 16, piece);
+    }
+}
+
+template <typename Tile>
+DEVICE void copy_stage(unsigned char *stage, const Source &x, const Source &weight, int tile, int64_t cols) {
+    copy_rows<Tile::TOKENS, Tile>(stage, x, (int64_t)tile * Tile::DEPTH, cols);
+    copy_rows<Tile::ROWS, Tile>(stage + Tile::TOKENS * Tile::DEPTH * 2, weight, (int64_t)tile * Tile::DEPTH,
+                                cols);
 }
 
 template <typename Tile, bool is_bf16>
@@ -88,71 +123,58 @@ DEVICE void add_stage(float acc[Tile::WARP_TOKENS / 16][Tile::WARP_ROWS / 8][4],
     }
 }
 
-/* Two neighbouring outputs of one token; the second may not exist. */
-DEVICE void store_pair(const GemmArgs &a, int token, int64_t row, float first, float second, bool is_even) {
-    bool has_second = row + 1 < a.weight.rows;
-    float *out = a.out + (size_t)token * a.out_stride + row;
-    if (a.bias) {
-        first += a.bias[row];
-        second += has_second ? a.bias[row + 1] : 0;
-    }
-    if (is_even && has_second) {
-        float2 *pair = (float2 *)out, old = {0, 0};
-        if (a.accumulate)
-            old = *pair;
-        *pair = make_float2(old.x + first, old.y + second);
+/* From the block's tile in shared memory to out, whole rows of it at a time. */
+template <int TOKENS, int ROWS, int PITCH, int THREADS>
+DEVICE void store_tile(const GemmArgs &a, const float *tile, int token0, int64_t row0) {
+    int64_t row = row0 + (int)threadIdx.x % ROWS;
+    if (row >= a.weight.rows)
         return;
+    float bias = a.bias ? a.bias[row] : 0;
+    _Pragma("unroll 4") for (int token = (int)threadIdx.x / ROWS; token < TOKENS; token += THREADS / ROWS) {
+        if (token0 + token >= a.n)
+            break;
+        float *out = a.out + (token0 + token) * a.out_stride + row;
+        float sum = tile[token * PITCH + (int)threadIdx.x % ROWS] + bias;
+        *out = a.accumulate ? *out + sum : sum;
     }
-    out[0] = a.accumulate ? out[0] + first : first;
-    if (has_second)
-        out[1] = a.accumulate ? out[1] + second : second;
 }
 
 template <typename Tile, bool is_bf16>
 static __global__ void __launch_bounds__(Tile::THREADS) gemm_half(const GemmArgs a) {
     unsigned char *ring = block_shared();
-    const char *x = (const char *)a.x, *weight = (const char *)a.weight.data;
     unsigned across = (unsigned)(a.n + Tile::TOKENS - 1) / Tile::TOKENS;
     int token0 = (int)(blockIdx.x % across) * Tile::TOKENS, row0 = (int)(blockIdx.x / across) * Tile::ROWS;
-    int64_t cols = a.weight.cols, weight_bytes = (int64_t)a.weight.row_bytes;
-    int tiles = (int)((cols + Tile::DEPTH - 1) / Tile::DEPTH);
+    Source x = find_source<Tile>(a.x, a.x_row_bytes, token0, a.n);
+    Source weight = find_source<Tile>(a.weight.data, (int64_t)a.weight.row_bytes, row0, a.weight.rows);
+    int tiles = (int)((a.weight.cols + Tile::DEPTH - 1) / Tile::DEPTH);
     float acc[Tile::WARP_TOKENS / 16][Tile::WARP_ROWS / 8][4] = {};
 
     int next = 0; /* the next tile to copy */
-    UNROLL for (int s = 0; s < Tile::STAGES - 1; s++, next++) {
-        if (next < tiles) {
-            unsigned char *stage = ring + s * Tile::STAGE;
-            copy_rows<Tile::TOKENS, Tile>(stage, x, a.x_row_bytes, token0, a.n, (int64_t)next * Tile::DEPTH,
-                                          cols);
-            copy_rows<Tile::ROWS, Tile>(stage + Tile::TOKENS * Tile::DEPTH * 2, weight, weight_bytes, row0,
-                                        a.weight.rows, (int64_t)next * Tile::DEPTH, cols);
-        }
+    _Pragma("unroll 1") for (; next < Tile::STAGES - 1; next++) {
+        if (next < tiles)
+            copy_stage<Tile>(ring + next * Tile::STAGE, x, weight, next, a.weight.cols);
         copy_async_commit();
     }
     _Pragma("unroll 1") for (int tile = 0; tile < tiles; tile++, next++) {
         copy_async_wait<Tile::STAGES - 2>();
         block_sync();
-        if (next < tiles) {
-            unsigned char *stage = ring + next % Tile::STAGES * Tile::STAGE;
-            copy_rows<Tile::TOKENS, Tile>(stage, x, a.x_row_bytes, token0, a.n, (int64_t)next * Tile::DEPTH,
-                                          cols);
-            copy_rows<Tile::ROWS, Tile>(stage + Tile::TOKENS * Tile::DEPTH * 2, weight, weight_bytes, row0,
-                                        a.weight.rows, (int64_t)next * Tile::DEPTH, cols);
-        }
+        if (next < tiles)
+            copy_stage<Tile>(ring + next % Tile::STAGES * Tile::STAGE, x, weight, next, a.weight.cols);
         copy_async_commit();
         add_stage<Tile, is_bf16>(acc, ring + tile % Tile::STAGES * Tile::STAGE);
     }
     copy_async_wait<0>();
+    block_sync();
 
-    bool is_even = a.out_stride % 2 == 0 && (uintptr_t)a.out % 8 == 0;
-    int token = token0 + warp_id() % Tile::WARPS_DOWN * Tile::WARP_TOKENS + lane_id() / 4;
-    int64_t row = row0 + warp_id() / Tile::WARPS_DOWN * Tile::WARP_ROWS + (lane_id() & 3) * 2;
+    float *out = (float *)ring;
+    int token = warp_id() % Tile::WARPS_DOWN * Tile::WARP_TOKENS + lane_id() / 4;
+    int row = warp_id() / Tile::WARPS_DOWN * Tile::WARP_ROWS + (lane_id() & 3) * 2;
     UNROLL for (int i = 0; i < Tile::WARP_TOKENS / 16; i++)
-        UNROLL for (int j = 0; j < Tile::WARP_ROWS / 8; j++) UNROLL for (int half = 0; half < 2; half++) {
-        int at = token + i * 16 + half * 8;
-        if (at < a.n && row + j * 8 < a.weight.rows)
-            store_pair(a, at, row + j * 8, acc[i][j][half * 2], acc[i][j][half * 2 + 1], is_even);
-    }
+            UNROLL for (int j = 0; j < Tile::WARP_ROWS / 8; j++) UNROLL for (int half = 0; half < 2; half++) *
+        (float2 *)(out + (token + i * 16 + half * 8) * Tile::OUT_PITCH + row + j * 8) =
+        make_float2(acc[i][j][half * 2], acc[i][j][half * 2 + 1]);
+    block_sync();
+    store_tile<Tile::TOKENS, Tile::ROWS, Tile::OUT_PITCH, Tile::THREADS>(a, out, token0, row0);
 }
 
 /* ---- F32: 64 x 64 outputs of a block, 4 x 4 of a thread, 16 columns at a time, the next ones under way ----
@@ -228,12 +250,12 @@ static __global__ void __launch_bounds__(FLOAT_THREADS) gemm_float(const GemmArg
         }
         block_sync();
     }
-    bool is_even = a.out_stride % 2 == 0 && (uintptr_t)a.out % 8 == 0;
-    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j += 2) {
-        int token = token0 + down_at + i, row = row0 + across_at + j;
-        if (token < a.n && row < a.weight.rows)
-            store_pair(a, token, row, acc[i][j], acc[i][j + 1], is_even);
+    UNROLL for (int i = 0; i < 4; i++) {
+        float4 row = {acc[i][0], acc[i][1], acc[i][2], acc[i][3]};
+        *(float4 *)(planes + (down_at + i) * FLOAT_PITCH + across_at) = row;
     }
+    block_sync();
+    store_tile<FLOAT_TILE, FLOAT_TILE, FLOAT_PITCH, FLOAT_THREADS>(a, planes, token0, row0);
 }
 
 static int64_t tile_count(const GemmArgs *args, int tokens, int rows) {
