@@ -203,6 +203,11 @@ static size_t keep_min_p(Candidate *c, size_t n, float min_p) {
     return kept;
 }
 
+static int compare_ids(const void *a, const void *b) {
+    const Candidate *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
 static int32_t draw(Sampler *sampler, const Candidate *c, size_t n) {
     double temperature = sampler->sampling.temperature, best = -INFINITY, total = 0;
     for (size_t i = 0; i < n; i++)
@@ -222,7 +227,7 @@ static int32_t pick(Sampler *sampler, const float *logits, const uint64_t *allow
     const Sampling *s = &sampler->sampling;
     if (s->temperature == 0 || s->top_k == 1)
         return largest(logits, allowed, sampler->vocabulary);
-    size_t n = gather(sampler, logits, allowed);
+    size_t n = gather(sampler, logits, allowed), all = n;
     if (n == 0)
         return -1;
     if (s->top_k > 0 && (size_t)s->top_k < n) {
@@ -233,6 +238,8 @@ static int32_t pick(Sampler *sampler, const float *logits, const uint64_t *allow
         n = keep_top_p(sampler->candidates, n, s->top_p);
     if (s->min_p > 0)
         n = keep_min_p(sampler->candidates, n, s->min_p);
+    if (n < all) /* selecting left them in an order of its own */
+        qsort(sampler->candidates, n, sizeof *sampler->candidates, compare_ids);
     return draw(sampler, sampler->candidates, n);
 }
 

@@ -2,7 +2,7 @@
  *
  * Order of the filters: repetition penalty, mask, top-k, top-p, min-p, temperature, draw. top-p and min-p
  * look at the probabilities before temperature. With temperature 0 the largest allowed logit wins (the lowest
- * id among equals).
+ * id among equals). The draw walks through the tokens that are left in order of their ids, on every backend.
  */
 #ifndef MUX_ENGINE_SAMPLE_H
 #define MUX_ENGINE_SAMPLE_H

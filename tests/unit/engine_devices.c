@@ -47,33 +47,36 @@ static double divergence(const float *truth, const float *row, size_t n) {
     return sum;
 }
 
-/* Greedy decoding on ref, followed on the other device: the same token wherever it leads by more than what
- * rounding may move. F32 models round nothing, so there every token must be the same; halves round x to 11
- * (F16) or 8 (BF16) bits in large batches, quantised weights round it to 8 bits. */
-static void follow(const FakeModel *model, const char *backend) {
+/* Greedy decoding on one device, followed on another: the same token wherever it leads by more than rounding
+ * may move, and nearly the same probabilities. F32 rounds nothing but sums, so every token must be the same.
+ * F16 and BF16 round x to 11 and 8 bits in large batches: 0.4 of a logit, as for llama.cpp's vectors.
+ * Quantised weights see x in 8 bits on every device but ref; there the cpu is the one to follow, since it
+ * rounds in the same way. */
+static void follow(const FakeModel *model, const char *leader, const char *backend) {
     Arena arena = {0};
+    bool is_exact = model->type == DTYPE_F32 && !model->has_extras;
     int32_t ids[PROMPT + STEPS];
-    float truth[FAKE_VOCABULARY], margin, most = model->type == DTYPE_F32 ? 1e-3f : 0.4f;
+    float truth[FAKE_VOCABULARY], margin, ignored, most = is_exact ? 1e-3f : 0.4f;
     Str path = fake_model_file(&arena, model);
-    Engine *ref_engine = fake_engine(path, S("ref")), *engine = fake_engine(path, str_of(backend));
-    Chat *ref = fake_chat(ref_engine, S("")), *chat = fake_chat(engine, S(""));
+    Engine *lead_engine = fake_engine(path, str_of(leader)), *engine = fake_engine(path, str_of(backend));
+    Chat *lead = fake_chat(lead_engine, S("")), *chat = fake_chat(engine, S(""));
     make_prompt(ids, PROMPT);
     for (int step = 0; step < STEPS; step++) {
         size_t n = (size_t)(PROMPT + step);
-        memcpy(truth, logits_of(ref, ids, n), sizeof truth);
+        memcpy(truth, logits_of(lead, ids, n), sizeof truth);
         const float *row = logits_of(chat, ids, n);
-        int expected = best_of(truth, FAKE_VOCABULARY, &margin);
-        float ignored;
-        int best = best_of(row, FAKE_VOCABULARY, &ignored);
-        CHECK_MSG(best == expected || margin < most, "%s %s on %s, step %d: %d, ref says %d by %g",
-                  model->arch, dtype_name(model->type), backend, step, best, expected, (double)margin);
+        int expected = best_of(truth, FAKE_VOCABULARY, &margin),
+            best = best_of(row, FAKE_VOCABULARY, &ignored);
+        CHECK_MSG(best == expected || margin < most, "%s %s on %s, step %d: %d, %s says %d by %g",
+                  model->arch, dtype_name(model->type), backend, step, best, leader, expected,
+                  (double)margin);
         double apart = divergence(truth, row, FAKE_VOCABULARY);
-        CHECK_MSG(apart < (model->type == DTYPE_F32 ? 1e-6 : 1e-2), "%s %s on %s, step %d: KL %g",
-                  model->arch, dtype_name(model->type), backend, step, apart);
+        CHECK_MSG(apart < (is_exact ? 1e-6 : 3e-3), "%s %s on %s, step %d: KL %g from %s", model->arch,
+                  dtype_name(model->type), backend, step, apart, leader);
         ids[n] = expected;
     }
-    chat_close(ref), chat_close(chat);
-    engine_close(ref_engine), engine_close(engine);
+    chat_close(lead), chat_close(chat);
+    engine_close(lead_engine), engine_close(engine);
     arena_free(&arena);
 }
 
@@ -81,13 +84,10 @@ static void families_follow_ref(void) {
     static const char *const ARCHES[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
     static const DType TYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0};
     for (size_t a = 0; a < 4; a++)
-        for (size_t t = 0; t < 5; t++) {
-            FakeModel model = {.arch = ARCHES[a], .type = TYPES[t], .seed = 11 + a};
-            follow(&model, "cuda");
-            if (a == 3)
-                follow(&model, "cpu");
-        }
-    follow(&(FakeModel){.arch = "llama", .has_extras = true, .seed = 3}, "cuda");
+        for (size_t t = 0; t < 5; t++)
+            follow(&(FakeModel){.arch = ARCHES[a], .type = TYPES[t], .seed = 11 + a}, t < 3 ? "ref" : "cpu",
+                   "cuda");
+    follow(&(FakeModel){.arch = "llama", .has_extras = true, .seed = 3}, "cpu", "cuda");
 }
 
 /* Five tokens at once and one after the other: the same bits, as prefix reuse and replay need it. */
