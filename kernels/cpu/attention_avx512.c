@@ -278,6 +278,7 @@ void cpu_attention_avx512(CpuKernels *kernels) {
 void cpu_kernels_avx512(CpuKernels *kernels) {
     kernels->name = "avx512";
     cpu_matmul_avx512(kernels);
+    cpu_matmul_float_avx512(kernels);
     cpu_attention_avx512(kernels);
 }
 #else

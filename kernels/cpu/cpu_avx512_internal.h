@@ -9,6 +9,7 @@
 #define INLINE inline __attribute__((always_inline))
 
 void cpu_matmul_avx512(CpuKernels *kernels);
+void cpu_matmul_float_avx512(CpuKernels *kernels);
 void cpu_attention_avx512(CpuKernels *kernels);
 
 /* The sum of sixteen lanes, always in the same order: halves onto halves. */

@@ -2,6 +2,7 @@
 #include "tests/unit/kernels_support.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -168,6 +169,51 @@ static void test_reserve(void) {
     backend_close(cpu);
 }
 
+enum { CHATS = 40, CHAT_BYTES = 3000000 };
+
+/* Chats come and go while another thread computes. */
+static void *open_chats(void *argument) {
+    Backend *cpu = argument;
+    for (int i = 0; i < CHATS; i++) {
+        Mem kv, small;
+        if (!backend_reserve(cpu, CHAT_BYTES, &kv) || !backend_alloc(cpu, 1000, &small))
+            return NULL;
+        for (size_t bytes = 5000; bytes < CHAT_BYTES; bytes *= 10)
+            if (!backend_commit(cpu, &kv, bytes))
+                return NULL;
+        ((char *)kv.address)[kv.bytes - 1] = 1;
+        backend_free(cpu, &kv);
+        backend_free(cpu, &small);
+    }
+    return argument;
+}
+
+static void test_memory_of_others(void) {
+    KernelError error;
+    Backend *cpu = backend_open(&(BackendConfig){.name = "cpu", .threads = 2}, &error);
+    CHECK_MSG(cpu != NULL, "%s", error.text);
+    Tensor weight = random_tensor(DTYPE_Q8_0, 64, 256);
+    float x[256], out[64];
+    random_floats(x, 256);
+    pthread_t threads[2];
+    size_t held, own;
+    for (int t = 0; t < 2; t++)
+        CHECK(pthread_create(&threads[t], NULL, open_chats, cpu) == 0);
+    for (int i = 0; i < 50; i++) {
+        backend_ops(cpu)->matmul(cpu, &(MatMul){weight, NULL, out, 64, false}, 1, x, 256, 1);
+        backend_memory(cpu, &held, &own);
+        CHECK(held <= 2 * (CHAT_BYTES + 1000) && own > 0);
+    }
+    for (int t = 0; t < 2; t++) {
+        void *result;
+        CHECK(pthread_join(threads[t], &result) == 0 && result == cpu);
+    }
+    CHECK_INT(held_by(cpu), 0);
+    CHECK(backend_wait(cpu, &error));
+    backend_close(cpu);
+    free(weight.data);
+}
+
 static void test_steps(void) {
     Backend *ref = open_ref();
     KernelError error;
@@ -259,6 +305,7 @@ static void test_pool(void) {
 }
 
 static const TestCase CASES[] = {
-    {"norms", test_norms},     {"gates", test_gates}, {"embed", test_embed},       {"door", test_door},
-    {"reserve", test_reserve}, {"steps", test_steps}, {"matrices", test_matrices}, {"pool", test_pool}};
+    {"norms", test_norms}, {"gates", test_gates},       {"embed", test_embed},
+    {"door", test_door},   {"reserve", test_reserve},   {"memory_of_others", test_memory_of_others},
+    {"steps", test_steps}, {"matrices", test_matrices}, {"pool", test_pool}};
 TEST_SUITE(KERNELS_ELEMENTS_SUITE, "elements", CASES);
