@@ -24,7 +24,7 @@
 
 /* Where things lie in a row of cols values. */
 typedef struct GemvPlanes {
-    int high, scales, deltas;
+    int high, scales, deltas, end;
     int chunks; /* whole ones */
     int tail;   /* values behind the last whole chunk (floats only) */
 } GemvPlanes;
@@ -40,12 +40,13 @@ typedef struct GemvX {
 /* ---- on the host ---- */
 
 static inline GemvPlanes gemv_planes(DType type, int64_t cols) {
-    GemvPlanes planes = {0, 0, 0, 0, 0};
+    GemvPlanes planes = {0, 0, 0, 0, 0, 0};
     if (layout_is_planar(type)) {
         PlanarRow row = planar_row(type, cols);
         planes.high = (int)row.high;
         planes.scales = (int)row.scales;
         planes.deltas = (int)row.deltas;
+        planes.end = (int)row.row_bytes;
         planes.chunks = (int)(type == DTYPE_Q8_0 ? cols / 16 : cols / 32);
     } else {
         int values = type == DTYPE_F32 ? 4 : 8;
@@ -67,6 +68,8 @@ static inline GemvX gemv_x_q8(Q8Rows rows) {
 
 /* ---- formats ----
  * Raw: a chunk as loaded. Weight: unpacked, ready for several activations. X: the activations it meets.
+ * REST, rest, fetch: for the stream below, the bytes of the other planes that a step of 32 chunks has, where
+ * in the row each 16 of them lie, and a chunk read from the copies of the step.
  * VALUES: values of a chunk where rows may end within one; 0 = they never do.
  * place = chunk % 8, the same for all chunks of a lane, which is why a team has a multiple of 8 lanes. */
 
@@ -117,6 +120,9 @@ template <bool is_aligned> struct FormatF32 {
     DEVICE Raw load(const char *row, const GemvPlanes &, int chunk, int) {
         return load16_once(row + (int64_t)chunk * 16);
     }
+    static const int REST = 0;
+    DEVICE int rest(const GemvPlanes &, int, int) { return 0; }
+    DEVICE Raw fetch(const char *low, const char *, int) { return load16(low); }
     DEVICE Weight unpack(const Raw &raw, int) {
         Weight w = {
             {float_from_bits(raw.x), float_from_bits(raw.y), float_from_bits(raw.z), float_from_bits(raw.w)}};
@@ -145,6 +151,9 @@ template <bool is_bf16, bool is_aligned> struct Format16 {
     DEVICE Raw load(const char *row, const GemvPlanes &, int chunk, int) {
         return load16_once(row + (int64_t)chunk * 16);
     }
+    static const int REST = 0;
+    DEVICE int rest(const GemvPlanes &, int, int) { return 0; }
+    DEVICE Raw fetch(const char *low, const char *, int) { return load16(low); }
     DEVICE Weight unpack(const Raw &raw, int) {
         float2 a = pair(raw.x), b = pair(raw.y), c = pair(raw.z), d = pair(raw.w);
         Weight w = {{a.x, a.y, b.x, b.y}, {c.x, c.y, d.x, d.y}};
@@ -180,7 +189,15 @@ struct FormatQ8 {
         float d;
     };
     DEVICE Raw load(const char *row, const GemvPlanes &planes, int chunk, int) {
-        Raw raw = {load16_once(row + (int64_t)chunk * 16), load2(row + planes.deltas + (chunk / 2) * 2)};
+        Raw raw = {load16_once(row + (int64_t)chunk * 16), load2(row + planes.deltas + (chunk & ~1))};
+        return raw;
+    }
+    static const int REST = 32;
+    DEVICE int rest(const GemvPlanes &planes, int chunk, int piece) {
+        return planes.deltas + chunk + piece * 16;
+    }
+    DEVICE Raw fetch(const char *low, const char *rest, int chunk) {
+        Raw raw = {load16(low), load2(rest + (chunk & 30))};
         return raw;
     }
     DEVICE Weight unpack(const Raw &raw, int) {
@@ -188,7 +205,7 @@ struct FormatQ8 {
         return w;
     }
     DEVICE X load_x(const char *base, const float *scale, int chunk, int) {
-        X x = {load16(base + (int64_t)chunk * 16), scale[chunk / 2 * 2]};
+        X x = {load16(base + (int64_t)chunk * 16), scale[chunk & ~1]};
         return x;
     }
     DEVICE float add(const Weight &w, const X &x, float sum) {
@@ -222,6 +239,14 @@ struct FormatQ4 {
     typedef XBlock X;
     DEVICE Raw load(const char *row, const GemvPlanes &planes, int chunk, int) {
         Raw raw = {load16_once(row + (int64_t)chunk * 16), load2(row + planes.deltas + chunk * 2)};
+        return raw;
+    }
+    static const int REST = 64;
+    DEVICE int rest(const GemvPlanes &planes, int chunk, int piece) {
+        return planes.deltas + chunk * 2 + piece * 16;
+    }
+    DEVICE Raw fetch(const char *low, const char *rest, int chunk) {
+        Raw raw = {load16(low), load2(rest + (chunk & 31) * 2)};
         return raw;
     }
     DEVICE Weight unpack(const Raw &raw, int) {
@@ -262,6 +287,14 @@ struct FormatMxfp4 {
     typedef XBlock X;
     DEVICE Raw load(const char *row, const GemvPlanes &planes, int chunk, int) {
         Raw raw = {load16_once(row + (int64_t)chunk * 16), (uint8_t)row[planes.scales + chunk]};
+        return raw;
+    }
+    static const int REST = 32;
+    DEVICE int rest(const GemvPlanes &planes, int chunk, int piece) {
+        return planes.scales + chunk + piece * 16;
+    }
+    DEVICE Raw fetch(const char *low, const char *rest, int chunk) {
+        Raw raw = {load16(low), (uint8_t)rest[chunk & 31]};
         return raw;
     }
     DEVICE void unpack_word(uint32_t word, uint32_t *low, uint32_t *high) {
@@ -312,11 +345,33 @@ template <bool has_fifth> struct FormatK {
         Raw raw;
         raw.low = load16_once(row + (int64_t)chunk * 16);
         if (has_fifth)
-            raw.high = load16(row + planes.high + block * 32 + (place & 1) * 16);
+            raw.high = load16_once(row + planes.high + block * 32 + (place & 1) * 16);
         raw.first = load2(packed);
         raw.second = load2(packed + 4);
         raw.third = load2(packed + 8);
         raw.deltas = load4(row + planes.deltas + block * 4);
+        return raw;
+    }
+    /* fifth bits, packed scales, deltas of four blocks */
+    static const int SCALES = has_fifth ? 128 : 0, DELTAS = SCALES + 48, REST = DELTAS + 16;
+    DEVICE int rest(const GemvPlanes &planes, int chunk, int piece) {
+        int at = piece * 16, block = chunk >> 3;
+        if (at < SCALES)
+            return planes.high + block * 32 + at;
+        return at < DELTAS ? planes.scales + block * 12 + at - SCALES
+                           : planes.deltas + block * 4 + at - DELTAS;
+    }
+    DEVICE Raw fetch(const char *low, const char *rest, int chunk) {
+        int block = chunk >> 3 & 3;
+        const char *packed = rest + SCALES + block * 12 + (chunk & 2);
+        Raw raw;
+        raw.low = load16(low);
+        if (has_fifth)
+            raw.high = load16(rest + block * 32 + (chunk & 1) * 16);
+        raw.first = load2(packed);
+        raw.second = load2(packed + 4);
+        raw.third = load2(packed + 8);
+        raw.deltas = load4(rest + DELTAS + block * 4);
         return raw;
     }
     DEVICE Weight unpack(const Raw &raw, int place) {
@@ -386,10 +441,29 @@ struct FormatQ6 {
         const char *scales = row + planes.scales + block * 16 + (place & 4) * 2 + (place & 3);
         Raw raw;
         raw.low = load16_once(row + (int64_t)chunk * 16);
-        raw.high = load16(row + planes.high + block * 64 + (place & 4) * 8 + (place & 1) * 16);
+        raw.high = load16_once(row + planes.high + block * 64 + (place & 4) * 8 + (place & 1) * 16);
         raw.low_scale = (int8_t)scales[0];
         raw.high_scale = (int8_t)scales[4];
         raw.delta = load2(row + planes.deltas + block * 2);
+        return raw;
+    }
+    /* high pairs, scales and deltas of four blocks; deltas are half of their piece */
+    static const int SCALES = 256, DELTAS = SCALES + 64, REST = DELTAS + 16;
+    DEVICE int rest(const GemvPlanes &planes, int chunk, int piece) {
+        int at = piece * 16, block = chunk >> 3;
+        if (at < SCALES)
+            return planes.high + block * 64 + at;
+        return at < DELTAS ? planes.scales + block * 16 + at - SCALES : planes.deltas + (block * 2 & ~15);
+    }
+    DEVICE Raw fetch(const char *low, const char *rest, int chunk) {
+        int block = chunk >> 3 & 3, place = chunk & 7;
+        const char *scales = rest + SCALES + block * 16 + (place & 4) * 2 + (place & 3);
+        Raw raw;
+        raw.low = load16(low);
+        raw.high = load16(rest + block * 64 + (place & 4) * 8 + (place & 1) * 16);
+        raw.low_scale = (int8_t)scales[0];
+        raw.high_scale = (int8_t)scales[4];
+        raw.delta = load2(rest + DELTAS + (chunk >> 2 & 14));
         return raw;
     }
     DEVICE Weight unpack(const Raw &raw, int place) {
@@ -481,6 +555,72 @@ DEVICE void gemv_partial(float (&sum)[R][N], const char *const (&row)[R], const 
     if (base < planes.chunks)
         gemv_group<Format, R, N, U, true>(sum, row, planes, x, n, base + first, lanes, place);
     gemv_tail<Format, R, N>(sum, row, planes, x, n, first, lanes);
+}
+
+/* ---- the stream: the same sums, with the weights under way to shared memory instead of to registers ----
+ * A warp's step is 32 chunks of each of its rows. S - 1 steps are under way while one is added up, which no
+ * compiler can undo by moving loads to their first use, and which costs no registers. A warp reads only what
+ * it copied itself: no barrier of the block. */
+
+template <typename Format, int R> DEVICE constexpr int gemv_step_bytes() {
+    return R * (512 + Format::REST);
+}
+
+/* Starts the copies of the step that begins with `chunk` (a multiple of 32). */
+template <typename Format, int R>
+DEVICE void gemv_copy(char *to, const char *const (&row)[R], const GemvPlanes &planes, int chunk) {
+    int lane = lane_id(), low = chunk + lane, rest = Format::rest(planes, chunk, lane);
+    bool has_low = low < planes.chunks, has_rest = rest < planes.end;
+    int64_t low_at = has_low ? (int64_t)low * 16 : 0;
+    int rest_at = has_rest ? rest : 0;
+    UNROLL for (int r = 0; r < R; r++) {
+        char *at = to + r * (512 + Format::REST);
+        copy_async16(at + lane * 16, row[r] + low_at, has_low);
+        if (lane < Format::REST / 16)
+            copy_async16(at + 512 + lane * 16, row[r] + rest_at, has_rest);
+    }
+}
+
+/* gemv_partial for a team of `warps` warps, of which this is number `warp`. stages: this warp's own
+ * S * gemv_step_bytes of shared memory, 16-byte aligned. All lanes of the warp call it. */
+template <typename Format, int R, int N, int S>
+DEVICE void gemv_stream(float (&sum)[R][N], const char *const (&row)[R], const GemvPlanes &planes,
+                        const GemvX &x, int n, int warp, int warps, char *stages) {
+    enum { STEP = gemv_step_bytes<Format, R>() };
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int i = 0; i < N; i++) sum[r][i] = 0;
+    int lane = lane_id(), place = lane & 7, lanes = 32 * warps;
+    int steps = (planes.chunks + lanes - 1) / lanes, begin = warp * 32;
+    UNROLL for (int s = 0; s < S - 1; s++) {
+        if (s < steps)
+            gemv_copy<Format, R>(stages + s * STEP, row, planes, begin + s * lanes);
+        copy_async_commit();
+    }
+    int slot = 0, free_slot = S - 1;
+    for (int step = 0; step < steps; step++) {
+        copy_async_wait<S - 2>();
+        warp_sync(); /* this step's bytes are there for all lanes, and nobody reads the last step's */
+        if (step + S - 1 < steps)
+            gemv_copy<Format, R>(stages + free_slot * STEP, row, planes, begin + (step + S - 1) * lanes);
+        copy_async_commit();
+        int chunk = begin + step * lanes + lane;
+        const char *from = stages + slot * STEP;
+        if (chunk < planes.chunks) {
+            typename Format::Weight weight[R];
+            UNROLL for (int r = 0; r < R; r++) {
+                const char *at = from + r * (512 + Format::REST);
+                weight[r] = Format::unpack(Format::fetch(at + lane * 16, at + 512, chunk), place);
+            }
+            UNROLL for (int i = 0; i < N; i++) {
+                int64_t which = i < n ? i : n - 1;
+                typename Format::X one =
+                    Format::load_x(x.base + which * x.stride, x.scale + which * x.scale_stride, chunk, place);
+                UNROLL for (int r = 0; r < R; r++) sum[r][i] = Format::add(weight[r], one, sum[r][i]);
+            }
+        }
+        slot = slot + 1 == S ? 0 : slot + 1;
+        free_slot = free_slot + 1 == S ? 0 : free_slot + 1;
+    }
+    gemv_tail<Format, R, N>(sum, row, planes, x, n, begin + lane, lanes);
 }
 
 #endif

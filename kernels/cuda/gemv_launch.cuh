@@ -1,13 +1,15 @@
 /* The kernel of gemv_float.cu and gemv_quant.cu, and its launch.
  *
+ * Template arguments: R weight rows and N activation rows of a warp, S stages of its stream
+ * (gemv_internal.cuh).
+ *
  * Mapping: a block of 4 warps. A matrix of many rows gives each warp its own R rows and no warp waits for
- * another; one of few rows (kv heads, routers), which would leave most multiprocessors idle, gives R rows to
- * the four warps of a block together. That depends on the matrix alone, and so does the order of additions.
- * Blocks are numbered through all jobs of a launch: q, k and v fill the GPU as one matrix would, and blocks
- * are small (8 rows), so that the hardware's own scheduling leaves no long tail: 4096 rows are 512 blocks,
- * 3.9 for each of 132 multiprocessors, all of them resident at once.
- * A gated launch takes half of R from the gate and the same rows of up, so that silu(gate) * up needs no
- * second pass.
+ * another; one of few rows (kv heads, routers, gemv_is_shared), which would leave most multiprocessors idle,
+ * gives R rows to the four warps of a block together. That depends on the matrix alone, and so does the order
+ * of additions. Blocks are numbered through all jobs of a launch: q, k and v fill the GPU as one matrix
+ * would, and blocks are small (8 rows), so that the hardware's own scheduling leaves no long tail: 4096 rows
+ * are 512 blocks, 3.9 for each of 132 multiprocessors, all of them resident at once. A gated launch takes
+ * half of R from the gate and the same rows of up, so that silu(gate) * up needs no second pass.
  */
 #ifndef MUX_KERNELS_CUDA_GEMV_LAUNCH_CUH
 #define MUX_KERNELS_CUDA_GEMV_LAUNCH_CUH
@@ -16,7 +18,14 @@
 
 #include "kernels/cuda/gemv_internal.cuh"
 
-enum { GEMV_WARPS = 4, GEMV_THREADS = 32 * GEMV_WARPS, GEMV_JOBS = 8, GEMV_FEW_ROWS = 512 };
+enum {
+    GEMV_WARPS = 4,
+    GEMV_THREADS = 32 * GEMV_WARPS,
+    GEMV_JOBS = 8,
+    GEMV_FEW_ROWS = 512,
+    GEMV_LONG_ROWS = 2048,
+    GEMV_LONG_CHUNKS = 4 * GEMV_THREADS
+};
 
 typedef struct GemvJob {
     const char *weight, *up; /* up: NULL = not gated */
@@ -71,7 +80,7 @@ DEVICE void gemv_finish(const GemvJob &job, float mine, int first_row, int n, bo
     *out = mine;
 }
 
-template <typename Format, int R, int N, int U>
+template <typename Format, int R, int N, int S>
 static __global__ void __launch_bounds__(GEMV_THREADS) gemv(const GemvLaunch a) {
     int block = (int)blockIdx.x, which = 0, warp = warp_id();
     while (which + 1 < a.job_count && block >= a.jobs[which + 1].first_block)
@@ -89,13 +98,15 @@ static __global__ void __launch_bounds__(GEMV_THREADS) gemv(const GemvLaunch a) 
     }
     GemvX x = a.x;
     x.base += blockIdx.y * x.stride; /* y > 0: activation rows one by one */
-    int n = N == 1 ? 1 : a.n, first = job.is_shared ? (int)threadIdx.x : lane_id();
-    int lanes = job.is_shared ? GEMV_THREADS : 32;
+    enum { STAGES = S * gemv_step_bytes<Format, R>() };
+    char *shared = (char *)block_shared();
+    int n = N == 1 ? 1 : a.n;
     float sum[R][N];
-    gemv_partial<Format, R, N, U>(sum, row, a.planes, x, n, first, lanes);
+    gemv_stream<Format, R, N, S>(sum, row, a.planes, x, n, job.is_shared ? warp : 0,
+                                 job.is_shared ? GEMV_WARPS : 1, shared + warp * STAGES);
     float mine = gemv_deal<R, N>(sum);
     if (job.is_shared) {
-        float *part = (float *)block_shared();
+        float *part = (float *)(shared + GEMV_WARPS * STAGES);
         if (lane_id() < R * N)
             part[warp * R * N + lane_id()] = mine;
         block_sync();
@@ -108,7 +119,12 @@ static __global__ void __launch_bounds__(GEMV_THREADS) gemv(const GemvLaunch a) 
 
 /* ---- on the host ---- */
 
-template <typename Format, int R, int N, int U>
+/* Whether a block's warps work on the same rows: when there are few, or not many and each four steps long. */
+static bool gemv_is_shared(int64_t rows, int chunks) {
+    return rows <= GEMV_FEW_ROWS || (rows <= GEMV_LONG_ROWS && chunks >= GEMV_LONG_CHUNKS);
+}
+
+template <typename Format, int R, int N, int S>
 static bool gemv_start(CudaQueue *queue, const GemvArgs *args, GemvX x, int grid_rows) {
     GemvLaunch launch;
     memset(&launch, 0, sizeof launch); /* launches are compared byte for byte */
@@ -131,13 +147,14 @@ static bool gemv_start(CudaQueue *queue, const GemvArgs *args, GemvX x, int grid
         to->out_stride = from->out_stride;
         to->accumulate = from->accumulate;
         to->rows = (int)from->weight.rows;
-        to->is_shared = from->weight.rows <= GEMV_FEW_ROWS;
+        to->is_shared = gemv_is_shared(from->weight.rows, launch.planes.chunks);
         to->first_block = blocks;
         int each = to->is_shared ? outs : outs * GEMV_WARPS;
         blocks += (to->rows + each - 1) / each;
     }
+    size_t shared_bytes = GEMV_WARPS * ((size_t)S * R * (512 + Format::REST) + (size_t)R * N * sizeof(float));
     Extent grid = {(unsigned)blocks, (unsigned)grid_rows, 1}, block = {GEMV_THREADS, 1, 1};
-    LAUNCH(queue, grid, block, GEMV_WARPS * R * N * sizeof(float), launch, gemv<Format, R, N, U>);
+    LAUNCH(queue, grid, block, shared_bytes, launch, gemv<Format, R, N, S>);
     return true;
 }
 
@@ -154,6 +171,11 @@ static bool gemv_fits(const GemvArgs *args) {
                               args->up.cols == first->cols && args->up.rows == first->rows);
 }
 
+/* What a row of activations takes: floats, or int8 and two floats for each 32. */
+template <typename Format> static int64_t gemv_x_bytes(int64_t cols) {
+    return Format::VALUES > 0 ? cols * 4 : cols + cols / 32 * 8;
+}
+
 /* Activations at any address: a warp for each of their rows. */
 template <typename Format> static bool gemv_one_by_one(CudaQueue *queue, const GemvArgs *args, GemvX x) {
     return gemv_fits(args) && gemv_start<Format, 2, 1, 4>(queue, args, x, args->n);
@@ -162,13 +184,19 @@ template <typename Format> static bool gemv_one_by_one(CudaQueue *queue, const G
 template <typename Format> static bool gemv_by_rows(CudaQueue *queue, const GemvArgs *args, GemvX x) {
     if (!gemv_fits(args))
         return false;
-    const bool is_k = Format::IS_K, is_float = Format::VALUES > 0; /* K blocks need registers to unpack */
+    /* Shared memory is taken from the L1. Four stages leave 28 KB of it; activations beyond that would come
+     * from the L2 again and again, and two stages leave 92 KB. */
+    bool is_wide = args->n * gemv_x_bytes<Format>(args->jobs[0].weight.cols) > 24 * 1024;
     switch (args->n) {
-    case 1: return gemv_start<Format, 2, 1, 4>(queue, args, x, 1);
-    case 2: return gemv_start < Format, 2, 2, is_float ? 4 : 2 > (queue, args, x, 1);
+    case 1:
+        return is_wide ? gemv_start<Format, 2, 1, 2>(queue, args, x, 1)
+                       : gemv_start<Format, 2, 1, 4>(queue, args, x, 1);
+    case 2:
+        return is_wide ? gemv_start<Format, 2, 2, 2>(queue, args, x, 1)
+                       : gemv_start<Format, 2, 2, 4>(queue, args, x, 1);
     case 3:
-    case 4: return gemv_start < Format, 4, 4, is_k ? 1 : 2 > (queue, args, x, 1);
-    default: return gemv_start < Format, is_k ? 2 : 4, 8, is_float ? 2 : 1 > (queue, args, x, 1);
+    case 4: return gemv_start<Format, 4, 4, 3>(queue, args, x, 1);
+    default: return gemv_start<Format, 4, 8, 3>(queue, args, x, 1);
     }
 }
 

@@ -1,10 +1,10 @@
 /* Quantised weights in planes (layout.h) times 1 to 8 rows of 8-bit activations; ref twin: matmul (and gated)
  * on the activations as rounded.
  *
- * Idea: as gemv_float.cu; what a lane loads are 16 bytes of the low plane and the few bytes of the other
- * planes that belong to them. Bytes are multiplied four at a time (dot4), exactly, and each group of 16 or 32
- * gets its scales in float. What is the same in every value of a block is not unpacked: Q4_0's 8 and the mins
- * of Q4_K and Q5_K meet the sum of the activations, Q6_K's 32 starts the integer sum.
+ * Idea: as gemv_float.cu; a step of a warp's stream is 512 bytes of the low plane and the 32 to 336 bytes of
+ * the other planes that belong to them. Bytes are multiplied four at a time (dot4), exactly, and each group
+ * of 16 or 32 gets its scales in float. What is the same in every value of a block is not unpacked: Q4_0's 8
+ * and the mins of Q4_K and Q5_K meet the sum of the activations, Q6_K's 32 starts the integer sum.
  *
  * Numbers: bytes = rows * cols * bits / 8, operations = 2 n rows * cols. Q4_K 14336 x 4096, n = 1: 33 MB;
  * floor on an H200 (4.8 TB/s) 6.9 us. Per multiprocessor and clock: 18.4 bytes in, 4 instructions out, so a
