@@ -441,7 +441,8 @@ extern "C" bool cuda_mma_quant(CudaQueue *queue, const GemvArgs *args) {
     const MatMul *job = &args->jobs[0];
     MmaArgs a = {};
     a.is_gated = args->up.data != NULL;
-    if (args->job_count < 1 || args->job_count > 8 || args->n < 1 || args->q8.cols * args->n > INT32_MAX)
+    if (args->job_count < 1 || args->job_count > 8 || args->n < 1 || args->n > 65535 * 16 ||
+        args->q8.cols * args->n > INT32_MAX)
         return false;
     if (a.is_gated && (args->job_count != 1 || job->bias || job->accumulate || !args->up.is_planar ||
                        args->up.type != job->weight.type || args->up.rows != job->weight.rows ||
