@@ -71,10 +71,11 @@ else()
   message(STATUS "CUDA: absent (${problem})")
 endif()
 
-# mux_nvcc(OUT FILES...): compiles .cu files for all GPUs; OUT receives the objects.
+# mux_nvcc(OUT FILES...): compiles .cu files for all GPUs, those named *_hopper.cu for 9.0a alone where that is one of
+# them; OUT receives the objects. cuda-report tells what came out.
 function(mux_nvcc out)
-  set(flags -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -Xcompiler
-    -O2,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics)
+  set(flags -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -Xptxas -v --threads 2
+    -Xcompiler -O2,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics)
   if(MUX_WERROR)
     list(APPEND flags -Werror all-warnings)
   endif()
@@ -82,8 +83,13 @@ function(mux_nvcc out)
   foreach(file ${ARGN})
     get_filename_component(name ${file} NAME_WE)
     set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
+    set(gencode ${MUX_CUDA_GENCODE})
+    if(name MATCHES "_hopper$" AND "90a" IN_LIST MUX_CUDA_LIST)
+      set(gencode -gencode arch=compute_90a,code=sm_90a)
+    endif()
     add_custom_command(OUTPUT ${object} DEPFILE ${object}.d
-      COMMAND ${MUX_NVCC} ${flags} ${MUX_CUDA_GENCODE} --threads 2 -MD -MF ${object}.d -c ${file} -o ${object}
+      COMMAND ${CMAKE_SOURCE_DIR}/cmake/nvcc.sh ${object}
+        ${MUX_NVCC} ${flags} ${gencode} -MD -MF ${object}.d -c ${file} -o ${object}
       DEPENDS ${file} COMMENT "nvcc ${name}.cu" VERBATIM)
     list(APPEND objects ${object})
   endforeach()
