@@ -309,6 +309,29 @@ static void test_many(void) {
     free(logits);
 }
 
+/* -0 equals 0: the lower id comes first, whatever the sign. */
+static void test_zeros(void) {
+    float logits[70];
+    for (int i = 0; i < 70; i++)
+        logits[i] = i < 60 ? -1 : i % 2 ? 0.0f : -0.0f;
+    for (int c = 0; c < 8; c++) {
+        Pick pick = {.logits = logits, .count = 70, .temperature = (float)(c > 0), .random = c / 8.0};
+        pick.top_k = 3;
+        check_pick(&pick);
+    }
+}
+
+/* A logit just below best + ln(min_p) goes, one just above stays, closer than two floats. */
+static void test_border_of_min_p(void) {
+    for (int c = 0; c < 40; c++) {
+        float logits[9] = {0};
+        Pick pick = {.logits = logits, .count = 9, .temperature = 100, .random = 1 - 1e-9};
+        pick.min_p = 0.01f + 0.5f * (float)random_unit();
+        logits[8] = (float)log((double)pick.min_p);
+        check_pick(&pick);
+    }
+}
+
 /* Beyond 4096 groups of 256 tokens a group takes in more of them. */
 static void test_huge(void) {
     enum { COUNT = (1 << 20) + 300 };
@@ -342,6 +365,8 @@ static const TestCase CASES[] = {
     {"infinite and largest logits", test_extremes},
     {"draws follow the probabilities", test_shares},
     {"more candidates than shared memory holds", test_many},
+    {"zeros of both signs are equal", test_zeros},
+    {"the border of min-p", test_border_of_min_p},
     {"groups of more than 256 tokens", test_huge},
     {"what has no kernel is refused", test_refused},
 };
