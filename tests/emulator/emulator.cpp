@@ -83,8 +83,8 @@ static void take_note(Run *run, int error, const Thread *thread, const char *pla
         snprintf(who, sizeof who, ", thread (%u, %u, %u) (warp %d lane %d)", thread->index.x, thread->index.y,
                  thread->index.z, thread->warp->number, thread->lane);
     snprintf(text, sizeof text, "emulator: %s, block (%u, %u, %u)%s: %s%s%s", run->kernel->name,
-             run->block_index.x, run->block_index.y, run->block_index.z, who, what, *place ? " at " : "",
-             place);
+             run->block_index.x, run->block_index.y, run->block_index.z, who, place, *place ? ": " : "",
+             what);
     run->has_failed = true;
     run->error = error;
     report_set(text);
@@ -130,29 +130,52 @@ void emulated_note(int error, const char *format, ...) {
     take_note(emulated_run, error, NULL, "", what);
 }
 
-/* "lanes 0-15 at block_sync (a.cu:12), lanes 16-31 have exited" */
+/* "lanes 0-3 5 31", or the mask when that is shorter. */
+static void describe_lanes(unsigned lanes, char *out, size_t capacity) {
+    size_t at = (size_t)snprintf(out, capacity, lanes & (lanes - 1) ? "lanes" : "lane");
+    for (int lane = 0; lane < 32; lane++) {
+        if (!(lanes >> lane & 1))
+            continue;
+        int last = lane;
+        while (last < 31 && lanes >> (last + 1) & 1)
+            last++;
+        if (at > 20) {
+            snprintf(out, capacity, "lanes 0x%08x", lanes);
+            return;
+        }
+        at += (size_t)snprintf(out + at, capacity - at, last > lane ? " %d-%d" : " %d", lane, last);
+        lane = last;
+    }
+}
+
+static bool same_place(const Thread *a, const Thread *b) {
+    bool is_waiting = a->state == THREAD_GATHERS || a->state == THREAD_WAITS;
+    return a->state == b->state &&
+           (!is_waiting || (a->waits_for == b->waits_for && a->waits_at.line == b->waits_at.line));
+}
+
+/* "warp 0: lanes 0-15 at block_sync (a.cu:12), lanes 16-31 exited" */
 static void describe_warp(const Warp *warp, char *out, size_t capacity) {
     size_t at = (size_t)snprintf(out, capacity, "warp %d:", warp->number);
     const Thread *lanes = &the_run.threads[warp->number * 32];
-    for (int lane = 0; lane < 32 && warp->exists >> lane && at < capacity;) {
-        char what[160];
-        int last = lane;
+    unsigned told = 0;
+    for (int lane = 0; lane < 32 && at < capacity; lane++) {
         const Thread *first = &lanes[lane];
-        while (last < 31 && warp->exists >> (last + 1) & 1 && lanes[last + 1].state == first->state &&
-               lanes[last + 1].waits_for == first->waits_for &&
-               lanes[last + 1].waits_at.line == first->waits_at.line)
-            last++;
-        if (first->state == THREAD_EXITED)
-            snprintf(what, sizeof what, "exited");
-        else if (first->state == THREAD_RUNS)
-            snprintf(what, sizeof what, "running");
+        unsigned same = 0;
+        char who[40], what[160];
+        for (int other = lane; other < 32; other++)
+            if ((warp->exists & ~told) >> other & 1 && same_place(first, &lanes[other]))
+                same |= 1u << other;
+        if (!(same >> lane & 1))
+            continue;
+        if (first->state == THREAD_EXITED || first->state == THREAD_RUNS)
+            snprintf(what, sizeof what, first->state == THREAD_RUNS ? "running" : "exited");
         else
             snprintf(what, sizeof what, "at %s (%s:%d)", first->waits_for, short_name(first->waits_at.file),
                      first->waits_at.line);
-        char range[40];
-        snprintf(range, sizeof range, lane < last ? "lanes %d-%d" : "lane %d", lane, last);
-        at += (size_t)snprintf(out + at, capacity - at, "%s %s %s", lane ? "," : "", range, what);
-        lane = last + 1;
+        describe_lanes(same, who, sizeof who);
+        at += (size_t)snprintf(out + at, capacity - at, "%s %s %s", told ? "," : "", who, what);
+        told |= same;
     }
 }
 
@@ -337,6 +360,8 @@ void emulated_named_barrier(const char *name, int id, int threads, bool wait, co
     gather(&purpose, NULL);
 }
 
+static bool has_woken; /* somebody found what he waited for; he may wait for something else by now */
+
 void emulated_wait_until(const char *name, bool (*ready)(void *), void *argument, const char *file,
                          int line) {
     Run *run = emulated_run;
@@ -352,6 +377,7 @@ void emulated_wait_until(const char *name, bool (*ready)(void *), void *argument
     do
         fiber_leave(thread->fiber);
     while (!ready(argument));
+    has_woken = true;
     thread->state = THREAD_RUNS;
     thread->warp->ready |= bit;
     run->waiting_threads--;
@@ -423,7 +449,7 @@ static void begin_block(Run *run) {
 
 /* Lets every waiting thread look whether it may go on. */
 static bool poll_waiting(Run *run) {
-    bool any = false;
+    has_woken = false;
     int start = (int)(emulated_random() % (unsigned)run->thread_count);
     for (int i = 0; i < run->thread_count && !run->has_failed; i++) {
         Thread *thread = &run->threads[(start + i) % run->thread_count];
@@ -431,9 +457,8 @@ static bool poll_waiting(Run *run) {
             continue;
         run->now = thread;
         fiber_enter(thread->fiber);
-        any = any || thread->state != THREAD_WAITS || run->has_failed;
     }
-    return any;
+    return has_woken || run->has_failed;
 }
 
 static Warp *pick_warp(Run *run) {

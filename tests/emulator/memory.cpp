@@ -50,6 +50,29 @@ Allocation *memory_add(void *base, size_t bytes, void *raw) {
     return allocation;
 }
 
+/* Freed memory is kept for a while, so that late accesses find no other allocation in its place. */
+static void quarantine(void *raw, size_t bytes) {
+    static struct {
+        void *raw;
+        size_t bytes;
+    } kept[256];
+    static int next;
+    static size_t total;
+    if (!raw || bytes > ((size_t)16 << 20)) {
+        free(raw);
+        return;
+    }
+    for (int i = 0; i < 256 && (i == 0 || total + bytes > ((size_t)64 << 20)); i++) {
+        int oldest = (next + i) % 256;
+        free(kept[oldest].raw);
+        total -= kept[oldest].bytes;
+        kept[oldest] = {NULL, 0};
+    }
+    kept[next] = {raw, bytes};
+    total += bytes;
+    next = (next + 1) % 256;
+}
+
 void memory_remove(Allocation *allocation) {
     int at = count_below(allocation->base) - 1;
     memmove(allocations + at, allocations + at + 1,
@@ -60,7 +83,7 @@ void memory_remove(Allocation *allocation) {
         free(allocation->pages[page]);
     free(allocation->pages);
     free(allocation->is_set);
-    free(allocation->raw);
+    quarantine(allocation->raw, allocation->bytes);
     free(allocation);
 }
 
@@ -191,15 +214,18 @@ static const char *access_word(Access access) {
         emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
                           "%s %zu bytes at the null pointer + %zu", word, bytes, (size_t)at);
     bool is_pinned = memory_is_pinned((const void *)at);
-    if (!is_pinned && before && at + bytes - before->base <= before->bytes + NEAR)
+    size_t end = before ? before->base + before->bytes : 0;
+    size_t past = !before ? SIZE_MAX : at < end ? 0 : at - end;
+    size_t ahead = after ? after->base - at : SIZE_MAX;
+    if (!is_pinned && past <= NEAR && past <= ahead)
         emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
                           "%s %zu bytes out of bounds: they begin at byte %zu of an allocation of %zu bytes",
                           word, bytes, (size_t)(at - before->base), before->bytes);
-    if (!is_pinned && after && after->base - at <= NEAR)
+    if (!is_pinned && ahead <= NEAR)
         emulated_fault_at(
             EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
             "%s %zu bytes out of bounds: they begin %zu bytes before an allocation of %zu bytes", word, bytes,
-            (size_t)(after->base - at), after->bytes);
+            ahead, after->bytes);
     emulated_fault_at(EMULATED_ILLEGAL_ADDRESS, where.instruction, where.site,
                       "%s host memory%s: no allocation holds the %zu bytes at %p; the one before them begins "
                       "%zu bytes before and has %zu",
