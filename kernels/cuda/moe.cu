@@ -6,16 +6,21 @@
  *
  * Experts. Bytes: the chosen experts' weights, once per row that chose them. qwen3moe 30b-a3b, Q4_K, one row:
  * 8 experts * 3 * 768 * 2048 * 0.5625 = 21 MB a layer, 4.4 us at 4.8 TB/s; 48 layers: 1.0 GB, 0.21 ms a
- * token. Operations: 2 per weight, 76 M a layer, 16 us / 132 multiprocessors of integer products: as
- * cuda_gemv_quant, 40 to 60 instructions per chunk of 32 lanes * 16 bytes, 2.6 us for the 14 MB of gate and
- * up. Two launches, each wide enough for 132 multiprocessors: hidden: a block of 16 warps makes 32 values of
- * one (row, expert): each warp two rows of gate and the same two of up, four rows against one load of x; then
- * the first warp rounds the 32 values to 8 bits. 8 * 24 blocks, 3072 warps with 8 loads of 16 bytes per lane
- * under way: 12 MB, more than the 3.4 MB that hide 700 ns. down: one warp per two rows of out of one row of
- * x; the chunks of all chosen experts form one sequence that the lanes divide (768 columns are 24 chunks,
- * which alone would leave lanes idle), each chunk's product is multiplied by the router's weight at once.
- * 1024 warps, 6 chunks of 2 rows per lane: all of them in two groups of loads. The order of additions depends
- * on the shapes alone, not on the number of rows: no atomics, equal bits.
+ * token. Operations: 2 per weight, 76 M a layer; as cuda_gemv_quant, 55 instructions per 32 chunks of 16
+ * bytes: 2.6 us for the 14 MB of gate and up, beside the loads. Two launches, each wide enough for 132
+ * multiprocessors:
+ *
+ * - hidden: a block of 16 warps makes 32 values of one (row, expert): each warp two rows of gate and the same
+ *   two of up, four rows against one load of x; then the first warp rounds the 32 values to 8 bits. The
+ *   weights stream through shared memory (gemv_internal.cuh): 8 * 24 blocks, 3072 warps with two steps of
+ *   2.3 KB under way: 14 MB, all there is, where 3.4 MB hide 700 ns.
+ *
+ * - down: one warp per two rows of out of one row of x. The chunks of all chosen experts form one sequence
+ *   that the lanes divide (768 columns are 24 chunks, which alone would leave lanes idle), and each chunk's
+ *   product is multiplied by the router's weight at once. 1024 warps, 6 chunks of 2 rows per lane, in two
+ *   groups of loads.
+ *
+ * The order of additions depends on the shapes alone, not on the number of rows: no atomics, equal bits.
  *
  * Twins: ref_route (2e-6 of a weight: floats, 512 terms), ref_experts on activations as rounded: per product
  * the bound of gemv_quant.cu, then once more for down; the test adds both.
@@ -125,7 +130,7 @@ typedef struct HiddenArgs {
     int used, feed_forward;
 } HiddenArgs;
 
-template <typename Format, bool BOTH, int CHUNKS>
+template <typename Format, bool BOTH, int CHUNKS, int STAGES>
 static __global__ void __launch_bounds__(32 * HIDDEN_WARPS) hidden_kernel(const HiddenArgs args) {
     enum { ROWS = HIDDEN_ROWS / HIDDEN_WARPS, R = BOTH ? 2 * ROWS : ROWS };
     float *values = (float *)block_shared();
@@ -143,7 +148,12 @@ static __global__ void __launch_bounds__(32 * HIDDEN_WARPS) hidden_kernel(const 
             rows[ROWS + r] = args.up + at * args.up_bytes;
     }
     float sums[R][1];
-    gemv_partial<Format, R, 1, CHUNKS>(sums, rows, args.planes, x, 1, lane_id(), 32);
+    if constexpr (STAGES > 0) {
+        char *stages = (char *)(values + HIDDEN_ROWS) + warp_id() * STAGES * gemv_step_bytes<Format, R>();
+        gemv_stream<Format, R, 1, STAGES>(sums, rows, args.planes, x, 1, 0, 1, stages);
+    } else {
+        gemv_partial<Format, R, 1, CHUNKS>(sums, rows, args.planes, x, 1, lane_id(), 32);
+    }
     UNROLL for (int r = 0; r < ROWS; r++) {
         int row = first + warp_id() * ROWS + r;
         float value = warp_sum(sums[r][0]);
@@ -165,16 +175,21 @@ static __global__ void __launch_bounds__(32 * HIDDEN_WARPS) hidden_kernel(const 
         args.hidden[at] = values[lane_id()];
 }
 
-/* CHUNKS of each row under way at once: as many as the registers hold. */
+/* The weights go through shared memory in STAGES stages where a block may have as much, otherwise through
+ * registers, CHUNKS of each row at once. */
 template <typename Format, int CHUNKS = 2>
 static void launch_hidden(CudaQueue *queue, const HiddenArgs &args, int pairs) {
+    enum { SHARED = HIDDEN_ROWS * sizeof(float), STAGES = 3 };
+    const size_t staged =
+        SHARED + (size_t)HIDDEN_WARPS * STAGES * gemv_step_bytes<Format, 2 * HIDDEN_ROWS / HIDDEN_WARPS>();
     Extent block = {32 * HIDDEN_WARPS, 1, 1};
     Extent grid = {(unsigned)((args.feed_forward + HIDDEN_ROWS - 1) / HIDDEN_ROWS), (unsigned)pairs, 1};
-    enum { SHARED = HIDDEN_ROWS * sizeof(float) };
-    if (args.gate && args.up)
-        LAUNCH(queue, grid, block, SHARED, args, hidden_kernel<Format, true, CHUNKS>);
+    if (!args.gate || !args.up)
+        LAUNCH(queue, grid, block, SHARED, args, hidden_kernel<Format, false, 2, 0>);
+    else if (staged <= queue_shared_limit(queue))
+        LAUNCH(queue, grid, block, staged, args, hidden_kernel<Format, true, 0, STAGES>);
     else
-        LAUNCH(queue, grid, block, SHARED, args, hidden_kernel<Format, false, 2>);
+        LAUNCH(queue, grid, block, SHARED, args, hidden_kernel<Format, true, CHUNKS, 0>);
 }
 
 static bool launch_hidden_of(CudaQueue *queue, DType type, const HiddenArgs &args, int pairs) {

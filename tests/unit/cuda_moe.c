@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "tests/unit/cuda_support.h"
+#ifdef MUX_EMULATED
+#include "tests/emulator/control.h"
+#endif
 
 /* ---- route ---- */
 
@@ -372,6 +375,18 @@ static void test_few_rows(void) {
     check_shape((Shape){DTYPE_BF16, DTYPE_BF16, DTYPE_Q8_0, 40, 32, 1, 40, 64, 1, false});
 }
 
+/* A device whose blocks have no room for the stream. */
+static void test_small_shared_memory(void) {
+#ifdef MUX_EMULATED
+    emulator_set_capability(86);
+    check_shape((Shape){DTYPE_Q6_K, DTYPE_Q6_K, DTYPE_Q6_K, 3, 2, 2, 512, 256, 0.01f, false});
+    check_shape((Shape){DTYPE_Q8_0, DTYPE_Q8_0, DTYPE_Q8_0, 3, 2, 2, 96, 96, 0.1f, false});
+    emulator_set_capability(90);
+#else
+    SKIP("the shared memory of a device is what it is");
+#endif
+}
+
 /* gate and up of two types: one after the other. */
 static void test_two_types(void) {
     check_shape((Shape){DTYPE_Q4_0, DTYPE_Q8_0, DTYPE_Q4_0, 3, 2, 3, 96, 64, 0.01f, false});
@@ -460,6 +475,7 @@ static const TestCase CASES[] = {
     {"the choice of experts", test_route},
     {"logits that are no numbers", test_route_without_numbers},
     {"experts of few rows, every type", test_few_rows},
+    {"experts with little shared memory", test_small_shared_memory},
     {"gate and up of two types", test_two_types},
     {"experts of many rows, every type", test_many_rows},
     {"a row does not depend on the others", test_alone},
