@@ -156,9 +156,10 @@ static Place place_of(const Engine *engine, const ModelCard *card) {
     if (str_eq(engine->config.backend, S("cuda")))
         return ON_GPU;
     bool is_small = card->is_embedded || (card->file_bytes && card->file_bytes < WORTH_A_GPU);
-    if (engine->config.backend.len || is_small || backend_cuda_devices(NULL, 0, &why) == 0)
+    if (engine->config.backend.len || is_small)
         return ON_HOST;
-    return ON_GPU_IF_POSSIBLE;
+    bool was_tried = engine->gpu_problem[0] != 0; /* it is not tried again, but the note says why */
+    return was_tried || backend_cuda_devices(NULL, 0, &why) > 0 ? ON_GPU_IF_POSSIBLE : ON_HOST;
 }
 
 static const Driver *driver_of(const ModelCard *card) {
