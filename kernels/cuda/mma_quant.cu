@@ -18,9 +18,11 @@
  * of 3 to 6 tiles in shared memory is filled by 16-byte copies that run by themselves; rows are padded by 16
  * bytes so that eight rows of an ldmatrix lie in different banks. Lane l decodes the scales of row l for its
  * warp's sub-block and hands them out by shuffles. Scales and deltas are copied as the 16-byte pieces that
- * hold them; pieces shared by several tiles come from the second-level cache again. Twin: ref_matmul over
- * activations rounded as Q8Rows. Accuracy: integer parts are exact; each of the cols / 32 terms is rounded
- * three times at 2^-24, so |error| <= (cols / 32 + 12) * 2^-24 * sum of |terms|.
+ * hold them; pieces shared by several tiles come from the second-level cache again. 64 tokens take all
+ * registers of a multiprocessor for one block, 16 leave room for two. Padding between planes is copied at
+ * times and never used. Twin: ref_matmul over activations rounded as Q8Rows. Accuracy: integer parts are
+ * exact; a warp rounds at most three times a tile, then eight sums are joined: |error| <=
+ * (3 * ceil(cols / 256) + 13) * 2^-24 * sum of |terms|, a minimum being a term of its own.
  */
 #include "kernels/cuda/common.cuh"
 
