@@ -65,6 +65,19 @@ static bool choose_device(CudaBackend *cuda, int device, KernelError *error) {
     return cuda->queue != NULL;
 }
 
+/* Without cuBLASLt everything works, large batches more slowly; the description tells. */
+static void open_library(CudaBackend *cuda) {
+    char *text = cuda->info.description;
+    size_t used = strlen(text), room = sizeof cuda->info.description - used;
+    char missing[160];
+    cuda->library = cublaslt_open(missing, sizeof missing);
+    if (cuda->library)
+        snprintf(text + used, room, ", cuBLASLt %d.%d", cublaslt_version(cuda->library) / 10000,
+                 cublaslt_version(cuda->library) / 100 % 100);
+    else
+        snprintf(text + used, room, ", without cuBLASLt");
+}
+
 static Backend *cuda_open(const BackendConfig *config, KernelError *error) {
     CudaBackend *cuda = calloc(1, sizeof *cuda);
     if (!cuda) {
@@ -77,7 +90,7 @@ static Backend *cuda_open(const BackendConfig *config, KernelError *error) {
     const char *attention = getenv("MUX_CUDA_ATTENTION");
     cuda->uses_hopper_attention = attention && strcmp(attention, "hopper") == 0;
     if (choose_device(cuda, config->device, error) && memory_open(cuda, error) && try_kernel(cuda, error)) {
-        cuda->library = cublaslt_open(cuda->library_missing, sizeof cuda->library_missing);
+        open_library(cuda);
         return &cuda->base;
     }
     cuda_close(&cuda->base);

@@ -37,6 +37,7 @@ typedef struct Launch {
     Extent grid, block;
     size_t shared_bytes, argument_bytes, record_bytes;
 } Launch;
+_Static_assert(sizeof(Launch) % 16 == 0, "the arguments behind it are aligned");
 
 typedef struct Graph {
     unsigned char *records; /* NULL = free */
