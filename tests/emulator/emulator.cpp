@@ -262,10 +262,12 @@ static void arrive_at_named(Run *run, Warp *warp) {
         release_barrier(run, purpose->id);
 }
 
-static bool same_purpose(const Purpose *a, const Purpose *b) {
+static inline bool same_text(const char *a, const char *b) {
+    return a == b || strcmp(a, b) == 0;
+}
+static inline bool same_purpose(const Purpose *a, const Purpose *b) {
     return a->kind == b->kind && a->all == b->all && a->site.line == b->site.line && a->id == b->id &&
-           a->threads == b->threads && strcmp(a->name, b->name) == 0 &&
-           strcmp(a->site.file, b->site.file) == 0;
+           a->threads == b->threads && same_text(a->name, b->name) && same_text(a->site.file, b->site.file);
 }
 
 static void arrive_at_warpgroup(Run *run, Warp *warp) {

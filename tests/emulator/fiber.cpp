@@ -6,13 +6,23 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_TSAN 1
+#endif
+#if defined(WITH_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
+#if defined(WITH_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
 
