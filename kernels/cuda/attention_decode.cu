@@ -54,9 +54,11 @@ DEVICE float join_warps(const float *shares, int row, int column, float &m, floa
 template <DType TYPE, int DK, int DV> struct Decode {
     enum {
         KEYS = 16,
+        RESIDENT =
+            DK <= 128 ? TYPE == DTYPE_Q8_0 && DK > 64 ? 3 : 4 : 2, /* blocks that registers must hold */
         Q_BYTES = DK / 16 * 32 * 16,
-        KEY_BYTES = KEYS * (DK * 2 + 16),
-        VALUE_BYTES = KEYS * (DV * 2 + 16),
+        KEY_BYTES = Tile<TYPE, DK, KEYS, 32>::BYTES,
+        VALUE_BYTES = Tile<TYPE, DV, KEYS, 32>::BYTES,
         TILE_BYTES = KEY_BYTES + VALUE_BYTES,
         PITCH = DV + 8, /* floats between heads where warps join: no two of half a warp in one bank */
         JOIN_BYTES = Shares<8, PITCH>::BYTES
@@ -162,8 +164,80 @@ DEVICE void write_shares(const SplitArgs &args, const float *shares, int i, int 
     }
 }
 
+/* What a lane keeps while its warp walks over its tiles: head l / 4. */
+template <int DV> struct Walk { float largest, sum, o[DV / 8][4]; };
+
+/* Starts the way of a tile of keys or of values, if the warp has one more; a group of copies either way. */
+template <DType TYPE, int WIDTH>
+DEVICE void fetch_next(Tile<TYPE, WIDTH, 16, 32> &tile, unsigned char *slot, const KvRows &kv, bool in_pages,
+                       int kv_head, int p0, const SplitRange &range) {
+    if (p0 <= range.end)
+        tile_fetch(tile, slot, kv, in_pages, kv_head * WIDTH, p0, range.begin, range.end, lane_id());
+    copy_async_commit();
+}
+
+/* The keys of one warp. tiles: `depth` slots of the warp's own. */
 template <DType TYPE, int DK, int DV>
-static __global__ void __launch_bounds__(THREADS) attend_splits(const SplitArgs args) {
+DEVICE void walk_tiles(Walk<DV> &walk, const SplitArgs &args, const SplitRange &range, int i, int kv_head,
+                       int head_group, unsigned char *queries, unsigned char *tiles) {
+    typedef Decode<TYPE, DK, DV> Sizes;
+    const Attend &a = args.a;
+    const int step = WARPS * Sizes::KEYS;
+    int lane = lane_id(), depth = args.depth, p0 = range.start + warp_id() * Sizes::KEYS;
+    Tile<TYPE, DK, Sizes::KEYS, 32> key_tile;
+    Tile<TYPE, DV, Sizes::KEYS, 32> value_tile;
+    while (p0 + Sizes::KEYS <= range.begin)
+        p0 += step;
+    int next = p0;
+    for (int d = 0; d < depth; d++, next += step) {
+        unsigned char *keys = tiles + d * Sizes::TILE_BYTES, *values = keys + Sizes::KEY_BYTES;
+        fetch_next(key_tile, keys, a.keys, args.keys_in_pages, kv_head, next, range);
+        fetch_next(value_tile, values, a.values, args.values_in_pages, kv_head, next, range);
+    }
+    split_queries<TYPE, DK>(queries, a, i, kv_head, head_group);
+    block_sync();
+
+    for (int d = 0; p0 <= range.end; p0 += step, next += step, d = d + 1 == depth ? 0 : d + 1) {
+        unsigned char *keys = tiles + d * Sizes::TILE_BYTES, *values = keys + Sizes::KEY_BYTES;
+        float score[4];
+        wait_for_oldest(depth);
+        tile_arrive(key_tile, keys, lane);
+        warp_sync();
+        tile_scores<TYPE, DK>(score, queries, keys);
+        warp_sync();
+        fetch_next(key_tile, keys, a.keys, args.keys_in_pages, kv_head, next, range);
+        float keep =
+            tile_softmax(score, a.softcap * LOG2_E, p0, range.begin, range.end, walk.largest, walk.sum);
+        if (warp_ballot(keep != 1)) {
+            UNROLL for (int c = 0; c < DV / 8; c++) {
+                UNROLL for (int j = 0; j < 4; j++) walk.o[c][j] *= keep;
+            }
+        }
+        wait_for_oldest(depth);
+        tile_arrive(value_tile, values, lane);
+        warp_sync();
+        add_values<TYPE, DV>(walk.o, score, values);
+        warp_sync();
+        fetch_next(value_tile, values, a.values, args.values_in_pages, kv_head, next, range);
+    }
+    copy_async_wait<0>();
+}
+
+/* The warp's share of the block's result to shared memory: both halves of o, and (m, l). */
+template <int DV> DEVICE void put_share(float *shares, const Walk<DV> &walk) {
+    int lane = lane_id(), row = warp_id() * 8 + lane / 4;
+    float *vector = shares + row * (DV + 8) + (lane & 3) * 2, sum = walk.sum;
+    sum += shuffle_xor(sum, 1);
+    sum += shuffle_xor(sum, 2);
+    UNROLL for (int c = 0; c < DV / 8; c++) * (float2 *)(vector + c * 8) =
+        make_float2(walk.o[c][0] + walk.o[c][2], walk.o[c][1] + walk.o[c][3]);
+    if ((lane & 3) == 0)
+        *(float2 *)(shares + Shares<8, DV + 8>::VECTORS + row * 2) = make_float2(walk.largest, sum);
+}
+
+template <DType TYPE, int DK, int DV>
+static __global__ void __launch_bounds__(THREADS, Decode<TYPE, DK, DV>::RESIDENT)
+    attend_splits(const SplitArgs args) {
     typedef Decode<TYPE, DK, DV> Sizes;
     const Attend &a = args.a;
     int i = (int)blockIdx.x, split = (int)blockIdx.y;
@@ -172,79 +246,18 @@ static __global__ void __launch_bounds__(THREADS) attend_splits(const SplitArgs 
     if (!split_range(range, a.positions[i], a.window, split))
         return;
 
-    int lane = lane_id(), warp = warp_id(), depth = args.depth;
-    unsigned char *queries = block_shared();
-    unsigned char *tiles = queries + Sizes::Q_BYTES + warp * depth * Sizes::TILE_BYTES;
-    Tile<TYPE, DK, Sizes::KEYS, 32> key_tile;
-    Tile<TYPE, DV, Sizes::KEYS, 32> value_tile;
-
-    /* This warp's tiles that hold keys of the row. */
-    const int step = WARPS * Sizes::KEYS;
-    int p0 = range.start + warp * Sizes::KEYS, last = range.end;
-    while (p0 + Sizes::KEYS <= range.begin)
-        p0 += step;
-    int next = p0;
-    for (int d = 0; d < depth; d++, next += step) {
-        unsigned char *slot = tiles + d * Sizes::TILE_BYTES;
-        if (next <= last)
-            tile_fetch(key_tile, slot, a.keys, args.keys_in_pages, kv_head * DK, next, range.begin, last,
-                       lane);
-        copy_async_commit();
-        if (next <= last)
-            tile_fetch(value_tile, slot + Sizes::KEY_BYTES, a.values, args.values_in_pages, kv_head * DV,
-                       next, range.begin, last, lane);
-        copy_async_commit();
-    }
-    split_queries<TYPE, DK>(queries, a, i, kv_head, head_group);
-    block_sync();
-
-    float largest = NEGATIVE_INFINITY, sum = 0, o[DV / 8][4], limit = a.softcap * LOG2_E;
+    unsigned char *queries = block_shared(), *tiles = queries + Sizes::Q_BYTES;
+    Walk<DV> walk;
+    walk.largest = NEGATIVE_INFINITY;
+    walk.sum = 0;
     UNROLL for (int c = 0; c < DV / 8; c++) {
-        UNROLL for (int j = 0; j < 4; j++) o[c][j] = 0;
+        UNROLL for (int j = 0; j < 4; j++) walk.o[c][j] = 0;
     }
-    for (int d = 0; p0 <= last; p0 += step, next += step, d = d + 1 == depth ? 0 : d + 1) {
-        unsigned char *keys = tiles + d * Sizes::TILE_BYTES, *values = keys + Sizes::KEY_BYTES;
-        float score[4];
-        wait_for_oldest(depth);
-        tile_arrive(key_tile, keys, lane);
-        warp_sync();
-        tile_scores<TYPE, DK>(score, queries, keys);
-        warp_sync();
-        if (next <= last)
-            tile_fetch(key_tile, keys, a.keys, args.keys_in_pages, kv_head * DK, next, range.begin, last,
-                       lane);
-        copy_async_commit();
-        float keep = tile_softmax(score, limit, p0, range.begin, last, largest, sum);
-        if (warp_ballot(keep != 1)) {
-            UNROLL for (int c = 0; c < DV / 8; c++) {
-                UNROLL for (int j = 0; j < 4; j++) o[c][j] *= keep;
-            }
-        }
-        wait_for_oldest(depth);
-        tile_arrive(value_tile, values, lane);
-        warp_sync();
-        add_values<TYPE, DV>(o, score, values);
-        warp_sync();
-        if (next <= last)
-            tile_fetch(value_tile, values, a.values, args.values_in_pages, kv_head * DV, next, range.begin,
-                       last, lane);
-        copy_async_commit();
-    }
-    copy_async_wait<0>();
-    sum += shuffle_xor(sum, 1);
-    sum += shuffle_xor(sum, 2);
+    walk_tiles<TYPE, DK, DV>(walk, args, range, i, kv_head, head_group, queries,
+                             tiles + warp_id() * args.depth * Sizes::TILE_BYTES);
     block_sync(); /* tiles and queries are done with: the warps' shares take their place */
-
-    float *shares = (float *)queries,
-          *vector = shares + (warp * 8 + lane / 4) * Sizes::PITCH + (lane & 3) * 2;
-    UNROLL for (int c = 0; c < DV / 8; c++) {
-        *(float2 *)(vector + c * 8) = make_float2(o[c][0] + o[c][2], o[c][1] + o[c][3]);
-    }
-    if ((lane & 3) == 0) {
-        float *pair = shares + Shares<8, Sizes::PITCH>::VECTORS + (warp * 8 + lane / 4) * 2;
-        pair[0] = largest;
-        pair[1] = sum;
-    }
+    float *shares = (float *)queries;
+    put_share<DV>(shares, walk);
     block_sync();
     int group = a.heads / a.kv_heads, heads = group - head_group * 8 < 8 ? group - head_group * 8 : 8;
     write_shares<DV>(args, shares, i, kv_head * group + head_group * 8, heads, split);
@@ -482,6 +495,8 @@ static bool launch_splits(CudaQueue *queue, const Attend *a, float *partial, int
     size_t shared = Sizes::Q_BYTES + (size_t)args.depth * WARPS * Sizes::TILE_BYTES;
     if (shared < Sizes::JOIN_BYTES)
         shared = Sizes::JOIN_BYTES;
+    if (shared > queue_shared_limit(queue)) /* 256 wide rows of Q8_0 where a block may have only 99 KB */
+        return attend_any(queue, a, partial, splits);
     LAUNCH(queue, grid, threads(THREADS), shared, args, attend_splits<TYPE, DK, DV>);
     return true;
 }

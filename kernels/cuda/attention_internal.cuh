@@ -7,10 +7,10 @@
  *
  * Tiles: `ROWS` consecutive positions of one KV head as 16-bit values, each row 16 bytes longer than its
  * values: the eight rows that ldmatrix reads at a time then lie in eight different groups of four banks (any
- * width that is a multiple of 16). F16 and BF16 rows travel by copy_async16. Q8_0 rows travel through
- * registers and are multiplied out to F16 on arrival: 8 bits times an 11-bit scale, rounded once, 2^-12
- * relative (beyond 65504 infinite, as F16 rows would be). Positions outside what the block sees become zeros
- * and are never read.
+ * width that is a multiple of 16). Rows travel by copy_async16; those of Q8_0 to a place of their
+ * own, from where each thread multiplies what it fetched out to F16: 8 bits times an 11-bit scale, rounded
+ * once, 2^-12 relative (beyond 65504 infinite, as F16 rows would be). Positions outside what the block sees
+ * become zeros and are never read.
  */
 #ifndef MUX_KERNELS_CUDA_ATTENTION_INTERNAL_CUH
 #define MUX_KERNELS_CUDA_ATTENTION_INTERNAL_CUH
@@ -116,17 +116,17 @@ template <DType TYPE> DEVICE void mma16(float d[4], const uint32_t a[4], const u
 
 /* ---- tiles ---- */
 
+/* In shared memory: the rows, then for Q8_0 the bytes as they arrive. */
 template <DType TYPE, int WIDTH, int ROWS, int THREADS> struct Tile {
     enum {
-        PITCH = WIDTH * 2 + 16,                         /* bytes of a row in shared memory */
+        PITCH = WIDTH * 2 + 16,                         /* bytes of a row */
         CHUNK_VALUES = TYPE == DTYPE_Q8_0 ? 16 : 8,     /* in 16 bytes of the source */
         CHUNKS = WIDTH / CHUNK_VALUES,                  /* of a row */
         EACH = (ROWS * CHUNKS + THREADS - 1) / THREADS, /* chunks of one thread */
-        BYTES = ROWS * PITCH,
-        HELD = TYPE == DTYPE_Q8_0 ? (int)EACH : 1
+        RAW_AT = ROWS * PITCH,
+        BYTES = RAW_AT + (TYPE == DTYPE_Q8_0 ? ROWS * WIDTH : 0)
     };
-    uint4 raw[HELD]; /* Q8_0: on their way */
-    uint16_t scale[HELD];
+    uint16_t scale[TYPE == DTYPE_Q8_0 ? (int)EACH : 1]; /* of the chunks on their way */
 };
 
 /* Chunk i of thread `me`: its row and place in the row. */
@@ -147,7 +147,7 @@ DEVICE void tile_fetch(Tile<TYPE, WIDTH, ROWS, THREADS> &tile, unsigned char *sh
                        bool crosses_pages, int column, int p0, int begin, int end, int me) {
     typedef Tile<TYPE, WIDTH, ROWS, THREADS> Shape;
     const char *base = crosses_pages ? (const char *)0 : kv_row(kv, p0);
-    /* Copies to shared memory hold no registers: a rolled loop leaves them to the sums. */
+    /* Copies to shared memory hold no registers (scales do): a rolled loop leaves them to the sums. */
     _Pragma("unroll(TYPE == DTYPE_Q8_0 ? (int)Shape::EACH : 1)") for (int i = 0; i < Shape::EACH; i++) {
         int row, chunk;
         chunk_place<Shape::CHUNKS, THREADS>(me, i, row, chunk);
@@ -157,12 +157,9 @@ DEVICE void tile_fetch(Tile<TYPE, WIDTH, ROWS, THREADS> &tile, unsigned char *sh
         const char *from = crosses_pages ? kv_row(kv, seen) : base + (size_t)(seen - p0) * kv.row_bytes;
         if constexpr (TYPE == DTYPE_Q8_0) {
             int value = column + chunk * 16;
-            tile.raw[i] = make_uint4(0, 0, 0, 0);
-            tile.scale[i] = 0;
-            if (p == seen) {
-                tile.raw[i] = load16(from + value);
-                tile.scale[i] = load2(from + kv.row_values + value / 32 * 2);
-            }
+            copy_async16(shared + Shape::RAW_AT + (row * Shape::CHUNKS + chunk) * 16, from + value,
+                         p == seen);
+            tile.scale[i] = p == seen ? load2(from + kv.row_values + value / 32 * 2) : (uint16_t)0;
         } else {
             copy_async16(shared + row * Shape::PITCH + chunk * 16, from + (column + chunk * 8) * 2,
                          p == seen);
@@ -191,8 +188,9 @@ DEVICE void tile_arrive(const Tile<TYPE, WIDTH, ROWS, THREADS> &tile, unsigned c
             if (ROWS * Shape::CHUNKS % THREADS != 0 && row >= ROWS)
                 break;
             float d = half_value(tile.scale[i]);
-            uint2 a = scale_bytes(tile.raw[i].x, d), b = scale_bytes(tile.raw[i].y, d);
-            uint2 c = scale_bytes(tile.raw[i].z, d), e = scale_bytes(tile.raw[i].w, d);
+            uint4 raw = load16(shared + Shape::RAW_AT + (row * Shape::CHUNKS + chunk) * 16);
+            uint2 a = scale_bytes(raw.x, d), b = scale_bytes(raw.y, d);
+            uint2 c = scale_bytes(raw.z, d), e = scale_bytes(raw.w, d);
             unsigned char *to = shared + row * Shape::PITCH + chunk * 32;
             store16(to, make_uint4(a.x, a.y, b.x, b.y));
             store16(to + 16, make_uint4(c.x, c.y, e.x, e.y));

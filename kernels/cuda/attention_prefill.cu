@@ -12,6 +12,8 @@
  * arithmetic rules. Shared memory: 16 keys x 16 dims (512 bytes, 4 clocks) feed 2 products of 4096 FLOP per
  * 16 rows: 2048 FLOP per clock and multiprocessor for 64-row blocks, 4096 for 128 rows.
  *
+ * 128 rows of 128 leave registers for 32 keys at a time, everything narrower for 64.
+ *
  * One buffer for keys and one for values: while keys are multiplied the values arrive, during softmax and
  * O += P V the next keys; two barriers for each tile. Masks are computed only in tiles that touch the
  * diagonal, the edge of the window or the end; tiles that no row of the block sees are skipped. Blocks with
@@ -30,18 +32,18 @@ typedef struct PrefillArgs {
 } PrefillArgs;
 
 /* Sizes of a block's work. TILES: groups of 16 rows of one warp. */
-template <int DK, int DV, int KEYS, int TILES> struct Prefill {
+template <DType TYPE, int DK, int DV, int KEYS, int TILES> struct Prefill {
     enum {
         THREADS = 128,
         ROWS = 64 * TILES,
         Q_PITCH = DK * 2 + 16,
-        Q_IN_REGISTERS = TILES == 1 && DK <= 128,
-        KEY_BYTES = KEYS * (DK * 2 + 16),
-        VALUE_BYTES = KEYS * (DV * 2 + 16),
+        HELD = TILES == 1 && DK <= 128 ? DK / 16 : 1, /* fragments of queries in registers; 1 = none */
+        KEY_BYTES = Tile<TYPE, DK, KEYS, THREADS>::BYTES,
+        VALUE_BYTES = Tile<TYPE, DV, KEYS, THREADS>::BYTES,
         Q_BYTES = ROWS * Q_PITCH,
         VALUES_AT = KEY_BYTES,
         /* Queries that move on to registers pass through the place of the values. */
-        Q_AT = Q_IN_REGISTERS ? VALUES_AT : KEY_BYTES + VALUE_BYTES,
+        Q_AT = HELD > 1 ? VALUES_AT : KEY_BYTES + VALUE_BYTES,
         SHARED = Q_AT + Q_BYTES > KEY_BYTES + VALUE_BYTES ? Q_AT + Q_BYTES : KEY_BYTES + VALUE_BYTES
     };
 };
@@ -121,13 +123,136 @@ template <int KEYS> DEVICE float softmax_step(float s[KEYS / 8][4], int half, fl
     return keep;
 }
 
+/* s = Q K^T of one warp. q: the warp's fragments when they are kept in registers. */
+template <DType TYPE, int DK, int KEYS, int TILES, int HELD>
+DEVICE void multiply_keys(float s[TILES][KEYS / 8][4], const uint32_t q[HELD][4],
+                          const unsigned char *queries, int warp_row, const unsigned char *keys) {
+    UNROLL for (int m = 0; m < TILES; m++) {
+        UNROLL for (int k = 0; k < KEYS / 8; k++) {
+            UNROLL for (int j = 0; j < 4; j++) s[m][k][j] = 0;
+        }
+    }
+    UNROLL for (int d = 0; d < DK / 16; d++) {
+        uint32_t rows[TILES][4];
+        UNROLL for (int m = 0; m < TILES; m++) {
+            if (HELD > 1) {
+                UNROLL for (int j = 0; j < 4; j++) rows[m][j] = q[HELD > 1 ? d : 0][j];
+            } else {
+                load_query_fragment<DK * 2 + 16>(rows[m], queries, warp_row + m * 16, d * 16);
+            }
+        }
+        UNROLL for (int k = 0; k < KEYS / 16; k++) {
+            uint32_t b[4];
+            load_key_fragments<DK * 2 + 16>(b, keys, k * 16, d * 16);
+            UNROLL for (int m = 0; m < TILES; m++) {
+                mma16<TYPE>(s[m][2 * k], rows[m], b);
+                mma16<TYPE>(s[m][2 * k + 1], rows[m], b + 2);
+            }
+        }
+    }
+}
+
+/* o += P V of one warp, P rounded to the type of the rows: what a thread holds of S is what it must hold of
+ * an A fragment. */
+template <DType TYPE, int DV, int KEYS, int TILES>
+DEVICE void multiply_values(float o[TILES][DV / 8][4], const float s[TILES][KEYS / 8][4],
+                            const unsigned char *values) {
+    UNROLL for (int k = 0; k < KEYS / 16; k++) {
+        uint32_t p[TILES][4];
+        UNROLL for (int m = 0; m < TILES; m++) {
+            UNROLL for (int j = 0; j < 4; j++) {
+                const float *pair = &s[m][2 * k + j / 2][j % 2 * 2];
+                p[m][j] = pack2<TYPE>(pair[0], pair[1]);
+            }
+        }
+        UNROLL for (int c = 0; c < DV / 16; c++) {
+            uint32_t b[4];
+            load_value_fragments<DV * 2 + 16>(b, values, k * 16, c * 16);
+            UNROLL for (int m = 0; m < TILES; m++) {
+                mma16<TYPE>(o[m][2 * c], p[m], b);
+                mma16<TYPE>(o[m][2 * c + 1], p[m], b + 2);
+            }
+        }
+    }
+}
+
+/* What a thread keeps of its rows while it walks over the keys. */
+template <int DV, int TILES> struct Running {
+    int last[TILES][2]; /* the positions of the rows */
+    float largest[TILES][2], sum[TILES][2], o[TILES][DV / 8][4];
+};
+
+template <int DV, int TILES>
+DEVICE void start_rows(Running<DV, TILES> &rows, const RowPlan &plan, int warp_row) {
+    UNROLL for (int m = 0; m < TILES; m++) {
+        UNROLL for (int half = 0; half < 2; half++) {
+            rows.last[m][half] =
+                row_position(plan, plan.first_row + warp_row + m * 16 + half * 8 + lane_id() / 4);
+            rows.largest[m][half] = NEGATIVE_INFINITY;
+            rows.sum[m][half] = 0;
+        }
+        UNROLL for (int c = 0; c < DV / 8; c++) {
+            UNROLL for (int j = 0; j < 4; j++) rows.o[m][c][j] = 0;
+        }
+    }
+}
+
+/* Scores become weights, and o is brought to the new largest scores. is_edge: some scores may not count. */
+template <int DV, int KEYS, int TILES>
+DEVICE void weigh_scores(Running<DV, TILES> &rows, float s[TILES][KEYS / 8][4], float limit, bool is_edge,
+                         int window, int p0) {
+    if (limit > 0) {
+        UNROLL for (int m = 0; m < TILES; m++) {
+            UNROLL for (int k = 0; k < KEYS / 8; k++) {
+                UNROLL for (int j = 0; j < 4; j++) s[m][k][j] = cap_score(s[m][k][j], limit);
+            }
+        }
+    }
+    if (is_edge)
+        mask_scores<KEYS, TILES>(s, rows.last, window, p0);
+    UNROLL for (int m = 0; m < TILES; m++) {
+        float keep0 = softmax_step<KEYS>(s[m], 0, rows.largest[m][0], rows.sum[m][0]);
+        float keep1 = softmax_step<KEYS>(s[m], 1, rows.largest[m][1], rows.sum[m][1]);
+        if (warp_ballot(keep0 != 1 || keep1 != 1)) {
+            UNROLL for (int c = 0; c < DV / 8; c++) {
+                rows.o[m][c][0] *= keep0, rows.o[m][c][1] *= keep0;
+                rows.o[m][c][2] *= keep1, rows.o[m][c][3] *= keep1;
+            }
+        }
+    }
+}
+
+/* o / sum, with the sink's part in the sum. */
+template <int DV, int TILES>
+DEVICE void write_rows(const Running<DV, TILES> &rows, const Attend &a, const RowPlan &plan, int warp_row) {
+    UNROLL for (int m = 0; m < TILES; m++) {
+        UNROLL for (int half = 0; half < 2; half++) {
+            int row = plan.first_row + warp_row + m * 16 + half * 8 + lane_id() / 4;
+            float total = rows.sum[m][half], factor = 1;
+            total += shuffle_xor(total, 1);
+            total += shuffle_xor(total, 2);
+            if (row >= plan.total)
+                continue;
+            int token = row / plan.group, head = plan.kv_head * plan.group + row % plan.group;
+            if (a.sinks) {
+                float sink = a.sinks[head] * LOG2_E, most = fmaxf(rows.largest[m][half], sink);
+                factor = fast_exp2(rows.largest[m][half] - most);
+                total = total * factor + fast_exp2(sink - most);
+            }
+            factor /= total;
+            float *out = a.out + ((size_t)token * a.heads + head) * DV + (lane_id() & 3) * 2;
+            UNROLL for (int c = 0; c < DV / 8; c++) * (float2 *)(out + c * 8) =
+                make_float2(rows.o[m][c][half * 2] * factor, rows.o[m][c][half * 2 + 1] * factor);
+        }
+    }
+}
+
 template <DType TYPE, int DK, int DV, int KEYS, int TILES>
-static __global__ void __launch_bounds__(128) attend_tiles(const PrefillArgs args) {
-    typedef Prefill<DK, DV, KEYS, TILES> Sizes;
+static __global__ void __launch_bounds__(128, 2) attend_tiles(const PrefillArgs args) {
+    typedef Prefill<TYPE, DK, DV, KEYS, TILES> Sizes;
     const Attend &a = args.a;
-    unsigned char *shared = block_shared(), *keys = shared, *values = shared + Sizes::VALUES_AT;
-    unsigned char *queries = shared + Sizes::Q_AT;
-    int me = (int)threadIdx.x, lane = lane_id();
+    unsigned char *keys = block_shared(), *values = keys + Sizes::VALUES_AT, *queries = keys + Sizes::Q_AT;
+    int me = (int)threadIdx.x, warp_row = warp_id() * 16 * TILES;
 
     RowPlan plan;
     plan.group = a.heads / a.kv_heads;
@@ -137,149 +262,53 @@ static __global__ void __launch_bounds__(128) attend_tiles(const PrefillArgs arg
     plan.position = a.positions[0];
     int begin = first_key(row_position(plan, plan.first_row), a.window);
     int end = row_position(plan, plan.first_row + Sizes::ROWS - 1);
-    int warp_row = warp_id() * 16 * TILES; /* within the block */
     int warp_low = row_position(plan, plan.first_row + warp_row);
     int warp_high = row_position(plan, plan.first_row + warp_row + 16 * TILES - 1);
     int warp_begin = first_key(warp_low, a.window), warp_full = first_key(warp_high, a.window);
 
     Tile<TYPE, DK, KEYS, Sizes::THREADS> key_tile;
     Tile<TYPE, DV, KEYS, Sizes::THREADS> value_tile;
-    int p0 = begin / KEYS * KEYS;
-    tile_fetch(key_tile, keys, a.keys, args.keys_in_pages, plan.kv_head * DK, p0, begin, end, me);
+    int p0 = begin / KEYS * KEYS, key_column = plan.kv_head * DK, value_column = plan.kv_head * DV;
+    tile_fetch(key_tile, keys, a.keys, args.keys_in_pages, key_column, p0, begin, end, me);
     copy_async_commit();
     load_queries<TYPE, DK, Sizes::ROWS, Sizes::THREADS>(queries, a, plan);
-
-    uint32_t q[Sizes::Q_IN_REGISTERS ? DK / 16 : 1][4];
-    if (Sizes::Q_IN_REGISTERS) {
+    uint32_t q[Sizes::HELD][4];
+    if (Sizes::HELD > 1) {
         block_sync();
-        UNROLL for (int d = 0; d < (Sizes::Q_IN_REGISTERS ? DK / 16 : 1); d++)
+        UNROLL for (int d = 0; d < Sizes::HELD; d++)
             load_query_fragment<Sizes::Q_PITCH>(q[d], queries, warp_row, d * 16);
     }
+    Running<DV, TILES> rows;
+    start_rows(rows, plan, warp_row);
 
-    int last[TILES][2];
-    float largest[TILES][2], sum[TILES][2], o[TILES][DV / 8][4];
-    UNROLL for (int m = 0; m < TILES; m++) {
-        UNROLL for (int half = 0; half < 2; half++) {
-            last[m][half] = row_position(plan, plan.first_row + warp_row + m * 16 + half * 8 + lane / 4);
-            largest[m][half] = NEGATIVE_INFINITY;
-            sum[m][half] = 0;
-        }
-        UNROLL for (int c = 0; c < DV / 8; c++) {
-            UNROLL for (int j = 0; j < 4; j++) o[m][c][j] = 0;
-        }
-    }
-
-    float limit = a.softcap * LOG2_E;
     for (; p0 <= end; p0 += KEYS) {
+        bool sees = p0 <= warp_high && p0 + KEYS > warp_begin;
+        bool is_edge = p0 + KEYS - 1 > warp_low || p0 < warp_full;
+        float s[TILES][KEYS / 8][4];
         copy_async_wait<0>();
         tile_arrive(key_tile, keys, me);
         block_sync(); /* the keys are there, and the values of the tile before are no longer needed */
-        tile_fetch(value_tile, values, a.values, args.values_in_pages, plan.kv_head * DV, p0, begin, end, me);
+        tile_fetch(value_tile, values, a.values, args.values_in_pages, value_column, p0, begin, end, me);
         copy_async_commit();
-        bool sees = p0 <= warp_high && p0 + KEYS > warp_begin;
-
-        float s[TILES][KEYS / 8][4];
-        UNROLL for (int m = 0; m < TILES; m++) {
-            UNROLL for (int k = 0; k < KEYS / 8; k++) {
-                UNROLL for (int j = 0; j < 4; j++) s[m][k][j] = 0;
-            }
-        }
-        if (sees) {
-            UNROLL for (int d = 0; d < DK / 16; d++) {
-                uint32_t rows[TILES][4];
-                UNROLL for (int m = 0; m < TILES; m++) {
-                    if (Sizes::Q_IN_REGISTERS) {
-                        UNROLL for (int j = 0; j < 4; j++) rows[m][j] = q[Sizes::Q_IN_REGISTERS ? d : 0][j];
-                    } else {
-                        load_query_fragment<Sizes::Q_PITCH>(rows[m], queries, warp_row + m * 16, d * 16);
-                    }
-                }
-                UNROLL for (int k = 0; k < KEYS / 16; k++) {
-                    uint32_t b[4];
-                    load_key_fragments<DK * 2 + 16>(b, keys, k * 16, d * 16);
-                    UNROLL for (int m = 0; m < TILES; m++) {
-                        mma16<TYPE>(s[m][2 * k], rows[m], b);
-                        mma16<TYPE>(s[m][2 * k + 1], rows[m], b + 2);
-                    }
-                }
-            }
-        }
-
+        if (sees)
+            multiply_keys<TYPE, DK, KEYS, TILES, Sizes::HELD>(s, q, queries, warp_row, keys);
         copy_async_wait<0>();
         tile_arrive(value_tile, values, me);
         block_sync(); /* the values are there, and the keys are no longer needed */
         if (p0 + KEYS <= end)
-            tile_fetch(key_tile, keys, a.keys, args.keys_in_pages, plan.kv_head * DK, p0 + KEYS, begin, end,
-                       me);
+            tile_fetch(key_tile, keys, a.keys, args.keys_in_pages, key_column, p0 + KEYS, begin, end, me);
         copy_async_commit();
-        if (!sees)
-            continue;
-
-        if (a.softcap > 0) {
-            UNROLL for (int m = 0; m < TILES; m++) {
-                UNROLL for (int k = 0; k < KEYS / 8; k++) {
-                    UNROLL for (int j = 0; j < 4; j++) s[m][k][j] = cap_score(s[m][k][j], limit);
-                }
-            }
-        }
-        if (p0 + KEYS - 1 > warp_low || p0 < warp_full)
-            mask_scores<KEYS, TILES>(s, last, a.window, p0);
-        UNROLL for (int m = 0; m < TILES; m++) {
-            float keep0 = softmax_step<KEYS>(s[m], 0, largest[m][0], sum[m][0]);
-            float keep1 = softmax_step<KEYS>(s[m], 1, largest[m][1], sum[m][1]);
-            if (warp_ballot(keep0 != 1 || keep1 != 1)) {
-                UNROLL for (int c = 0; c < DV / 8; c++) {
-                    o[m][c][0] *= keep0, o[m][c][1] *= keep0;
-                    o[m][c][2] *= keep1, o[m][c][3] *= keep1;
-                }
-            }
-        }
-        UNROLL for (int k = 0; k < KEYS / 16; k++) {
-            uint32_t p[TILES][4];
-            UNROLL for (int m = 0; m < TILES; m++) {
-                UNROLL for (int j = 0; j < 4; j++) {
-                    const float *pair = &s[m][2 * k + j / 2][j % 2 * 2];
-                    p[m][j] = pack2<TYPE>(pair[0], pair[1]);
-                }
-            }
-            UNROLL for (int c = 0; c < DV / 16; c++) {
-                uint32_t b[4];
-                load_value_fragments<DV * 2 + 16>(b, values, k * 16, c * 16);
-                UNROLL for (int m = 0; m < TILES; m++) {
-                    mma16<TYPE>(o[m][2 * c], p[m], b);
-                    mma16<TYPE>(o[m][2 * c + 1], p[m], b + 2);
-                }
-            }
+        if (sees) {
+            weigh_scores<DV, KEYS, TILES>(rows, s, a.softcap * LOG2_E, is_edge, a.window, p0);
+            multiply_values<TYPE, DV, KEYS, TILES>(rows.o, s, values);
         }
     }
-
-    UNROLL for (int m = 0; m < TILES; m++) {
-        UNROLL for (int half = 0; half < 2; half++) {
-            int row = plan.first_row + warp_row + m * 16 + half * 8 + lane / 4;
-            float total = sum[m][half], factor = 1;
-            total += shuffle_xor(total, 1);
-            total += shuffle_xor(total, 2);
-            if (row >= plan.total)
-                continue;
-            int token = row / plan.group, head = plan.kv_head * plan.group + row % plan.group;
-            if (a.sinks) {
-                float sink = a.sinks[head] * LOG2_E, most = fmaxf(largest[m][half], sink);
-                factor = fast_exp2(largest[m][half] - most);
-                total = total * factor + fast_exp2(sink - most);
-            }
-            factor /= total;
-            float *out = a.out + ((size_t)token * a.heads + head) * DV + (lane & 3) * 2;
-            UNROLL for (int c = 0; c < DV / 8; c++) {
-                *(float2 *)(out + c * 8) =
-                    make_float2(o[m][c][half * 2] * factor, o[m][c][half * 2 + 1] * factor);
-            }
-        }
-    }
+    write_rows(rows, a, plan, warp_row);
 }
 
 template <DType TYPE, int DK, int DV, int KEYS, int TILES>
 static bool launch_tiles(CudaQueue *queue, const Attend *a) {
-    typedef Prefill<DK, DV, KEYS, TILES> Sizes;
+    typedef Prefill<TYPE, DK, DV, KEYS, TILES> Sizes;
     PrefillArgs args;
     memset(&args, 0, sizeof args);
     args.a = *a;
@@ -300,7 +329,9 @@ static bool wants_large_blocks(CudaQueue *queue, const Attend *a) {
 }
 
 template <DType TYPE, int DK, int DV> static bool launch_width(CudaQueue *queue, const Attend *a) {
-    if constexpr (DK == 256 || (DK == 192 && TYPE == DTYPE_Q8_0))
+    if constexpr (DK == 256 && TYPE == DTYPE_Q8_0)
+        return launch_tiles<TYPE, DK, DV, 16, 1>(queue, a);
+    else if constexpr (DK == 256 || (DK == 192 && TYPE == DTYPE_Q8_0))
         return launch_tiles<TYPE, DK, DV, 32, 1>(queue, a);
     else if constexpr (TYPE != DTYPE_Q8_0 && (DK == 64 || DK == 128))
         return wants_large_blocks(queue, a) ? launch_tiles < TYPE, DK, DV, DK == 128 ? 32 : 64,
