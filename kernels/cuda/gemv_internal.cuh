@@ -595,7 +595,7 @@ DEVICE void gemv_stream(float (&sum)[R][N], const char *const (&row)[R], const G
             gemv_copy<Format, R>(stages + s * STEP, row, planes, begin + s * lanes);
         copy_async_commit();
     }
-    int slot = 0, free_slot = S - 1;
+    int slot = 0, free_slot = S - 1, stride = (int)x.stride, scale_stride = (int)x.scale_stride;
     for (int step = 0; step < steps; step++) {
         copy_async_wait<S - 2>();
         warp_sync(); /* this step's bytes are there for all lanes, and nobody reads the last step's */
@@ -611,9 +611,9 @@ DEVICE void gemv_stream(float (&sum)[R][N], const char *const (&row)[R], const G
                 weight[r] = Format::unpack(Format::fetch(at + lane * 16, at + 512, chunk), place);
             }
             UNROLL for (int i = 0; i < N; i++) {
-                int64_t which = i < n ? i : n - 1;
+                int which = i < n ? i : n - 1;
                 typename Format::X one =
-                    Format::load_x(x.base + which * x.stride, x.scale + which * x.scale_stride, chunk, place);
+                    Format::load_x(x.base + which * stride, x.scale + which * scale_stride, chunk, place);
                 UNROLL for (int r = 0; r < R; r++) sum[r][i] = Format::add(weight[r], one, sum[r][i]);
             }
         }

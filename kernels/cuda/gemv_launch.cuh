@@ -80,8 +80,13 @@ DEVICE void gemv_finish(const GemvJob &job, float mine, int first_row, int n, bo
     *out = mine;
 }
 
+/* Blocks that a multiprocessor is to hold: as many as leave each thread the registers it needs. */
+template <typename Format, int N> DEVICE constexpr int gemv_residents() {
+    return N == 1 ? 8 : N == 2 ? 6 : N == 4 ? 4 : Format::VALUES > 0 ? 3 : 2;
+}
+
 template <typename Format, int R, int N, int S>
-static __global__ void __launch_bounds__(GEMV_THREADS) gemv(const GemvLaunch a) {
+static __global__ void __launch_bounds__(GEMV_THREADS, gemv_residents<Format, N>()) gemv(const GemvLaunch a) {
     int block = (int)blockIdx.x, which = 0, warp = warp_id();
     while (which + 1 < a.job_count && block >= a.jobs[which + 1].first_block)
         which++;
@@ -195,7 +200,7 @@ template <typename Format> static bool gemv_by_rows(CudaQueue *queue, const Gemv
         return is_wide ? gemv_start<Format, 2, 2, 2>(queue, args, x, 1)
                        : gemv_start<Format, 2, 2, 4>(queue, args, x, 1);
     case 3:
-    case 4: return gemv_start<Format, 4, 4, 3>(queue, args, x, 1);
+    case 4: return gemv_start<Format, 2, 4, 4>(queue, args, x, 1);
     default: return gemv_start<Format, 4, 8, 3>(queue, args, x, 1);
     }
 }
