@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef MUX_EMULATED
+#include "tests/emulator/control.h"
+#endif
+
 /* What is attended to; sizes of 0 are chosen below. */
 typedef struct Shape {
     DType type;
@@ -427,6 +431,18 @@ static void test_exact_masks(void) {
     }
 }
 
+#ifdef MUX_EMULATED
+/* A GPU whose blocks may have only 99 KB of shared memory: smaller blocks, fewer tiles on their way, and the
+ * general kernel where not even that fits. */
+static void test_less_shared_memory(void) {
+    emulator_set_capability(89);
+    test_decode_widths();
+    test_prefill_widths();
+    test_prefill_large_blocks();
+    emulator_set_capability(90);
+}
+#endif
+
 /* What there is no kernel for is refused, not computed wrongly. */
 static void test_refusals(void) {
     CudaQueue *queue = device_open();
@@ -462,6 +478,9 @@ static const TestCase CASES[] = {{"decode_widths", test_decode_widths},
                                  {"prefill_caps_and_sinks", test_prefill_caps_and_sinks},
                                  {"prefill_large_blocks", test_prefill_large_blocks},
                                  {"exact_masks", test_exact_masks},
+#ifdef MUX_EMULATED
+                                 {"less_shared_memory", test_less_shared_memory},
+#endif
                                  {"refusals", test_refusals},
                                  {"bounds", test_bounds}};
 TEST_SUITE(CUDA_ATTENTION_SUITE, "cuda_attention", CASES);
