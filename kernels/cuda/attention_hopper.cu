@@ -302,6 +302,11 @@ DEVICE void store_output(const HopperArgs &a, const Work &work, int thread_row, 
     }
 }
 
+/* warp_id as one value of the warp, so that roles and descriptors are the warp's and not each lane's. */
+DEVICE int common_warp_id() {
+    return shuffle(warp_id(), 0);
+}
+
 /* One lane of each warp tells that the warp has done with a stage. */
 DEVICE void release(uint64_t *empty) {
     if (lane_id() == 0)
@@ -314,11 +319,11 @@ DEVICE int turn_of(int group) {
 }
 
 template <int KD, int VD, bool IS_BF16>
-DEVICE void attend_group(const HopperArgs &a, const Work &work, unsigned char *shared, const Ring &keys,
-                         const Ring &values) {
+DEVICE void attend_group(const HopperArgs &a, const Work &work, int group, unsigned char *shared,
+                         const Ring &keys, const Ring &values) {
     typedef Shape<KD, VD> S;
     const int KEYS = S::KEYS;
-    int group = warp_id() / 4, group_row = work.row0 + group * GROUP_ROWS;
+    int group_row = work.row0 + group * GROUP_ROWS;
     int next = turn_of(group + 1 == S::GROUPS ? 0 : group + 1), is_last_group = group + 1 == S::GROUPS;
     int thread_row = group_row + warp_id() % 4 * 16 + lane_id() / 4;
     int lowest = work.position0 + min(group_row, work.rows - 1) / a.group;
@@ -406,13 +411,14 @@ static __global__ void __launch_bounds__(MOST_THREADS_OF((Shape<KD, VD>::THREADS
     }
     block_sync();
     Work work = block_work<KD, VD>(a);
-    if (warp_id() >= S::GROUPS * 4) {
+    int warp = common_warp_id();
+    if (warp >= S::GROUPS * 4) {
         registers_give<S::FETCH_REGISTERS>();
-        if (warp_id() == S::GROUPS * 4)
+        if (warp == S::GROUPS * 4)
             fetch_all<KD, VD>(a, work, keys, values, arrived);
     } else {
         registers_take<S::COMPUTE_REGISTERS>();
-        attend_group<KD, VD, IS_BF16>(a, work, shared, keys, values);
+        attend_group<KD, VD, IS_BF16>(a, work, warp / 4, shared, keys, values);
     }
 }
 

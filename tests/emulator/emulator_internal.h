@@ -171,6 +171,10 @@ void memory_begin_block(Run *run);
 
 bool memory_is_pinned(const void *at); /* cudaMallocHost; in runtime.cpp */
 
+/* Which thread of this block wrote four bytes of shared memory last, in which epoch of its warp. False: none,
+ * or nobody looks (MUX_EMULATOR_UNCHECKED). */
+bool memory_last_writer(const void *at, int *thread, uint32_t *epoch);
+
 typedef enum Access { ACCESS_READ, ACCESS_WRITE, ACCESS_ATOMIC } Access;
 void memory_check(Run *run, uintptr_t at, size_t bytes, size_t alignment, Access access,
                   const void *instruction, Site site);

@@ -130,6 +130,18 @@ static void load_chunk(const Map *map, const int64_t *at, uint16_t out[8]) {
     }
 }
 
+/* Who wrote here last, and when, as one number; 0 = nobody, or it is not known. */
+static uint64_t last_writer(const void *at) {
+    int thread;
+    uint32_t epoch;
+    return memory_last_writer(at, &thread, &epoch) ? (uint64_t)(thread + 1) << 32 | epoch : 0;
+}
+/* The same for 16 bytes of shared memory at the time a load landed there. */
+static uint64_t *landing(const void *at) {
+    uint64_t *all = (uint64_t *)emulated_record((uintptr_t)emulated_shared(), MOST_SHARED / 16 * sizeof *all);
+    return &all[((const unsigned char *)at - emulated_shared()) / 16];
+}
+
 static void load_deliver(const Load *load) {
     const Map *map = &load->map;
     size_t chunks = map->box[0] / 8, lines = box_bytes(map) / (map->box[0] * 2);
@@ -145,7 +157,9 @@ static void load_deliver(const Load *load) {
             at[0] = load->coordinates[0] + (int64_t)c * 8;
             load_chunk(map, at, values);
             size_t offset = l * 128 + c * 16;
-            emulated_deliver(load->to + (offset ^ (offset >> 3 & 0x70)), values, 16);
+            unsigned char *to = load->to + (offset ^ (offset >> 3 & 0x70));
+            emulated_deliver(to, values, 16);
+            *landing(to) = last_writer(to);
         }
     }
 }
@@ -154,10 +168,12 @@ static void load_deliver(const Load *load) {
 static void barrier_try(SharedBarrier *barrier) {
     if (barrier->missing > 0 || barrier->requested != barrier->bytes)
         return;
-    emulated_acquire(&barrier->now);
-    for (int i = 0; i < barrier->load_count; i++)
-        load_deliver(&barrier->loads[i]);
-    emulated_release(&barrier->now);
+    if (barrier->load_count > 0) {
+        emulated_acquire(&barrier->now);
+        for (int i = 0; i < barrier->load_count; i++)
+            load_deliver(&barrier->loads[i]);
+        emulated_release(&barrier->now);
+    }
     barrier->done = barrier->now;
     memset(&barrier->now, 0, sizeof barrier->now);
     barrier->load_count = 0;
@@ -185,6 +201,10 @@ void emulated_barrier_arrive(uint64_t *at, int bytes, const char *file, int line
         emulated_fault(EMULATED_LAUNCH_FAILURE, file, line,
                        "barrier_arrive: more arrivals than the %d of phase %u", barrier->expected,
                        barrier->phase);
+    if (barrier->missing == 1 && barrier->requested > barrier->bytes + bytes)
+        emulated_fault(EMULATED_LAUNCH_FAILURE, file, line,
+                       "barrier_arrive: %lld bytes were loaded and the phase expects %lld",
+                       (long long)barrier->requested, (long long)(barrier->bytes + bytes));
     if (bytes < 0 || bytes >= 1 << 20 || barrier->bytes + bytes >= 1 << 20)
         emulated_fault(EMULATED_LAUNCH_FAILURE, file, line, "barrier_arrive_expect: %d bytes", bytes);
     emulated_release(&barrier->now);
@@ -214,7 +234,30 @@ void emulated_barrier_wait(uint64_t *at, int parity, const char *file, int line)
     emulated_acquire(&wait.barrier->done);
 }
 
-void emulated_async_fence(void) {}
+/* What a thread stored up to this epoch of its warp is for the tensor units to see. */
+typedef struct AsyncFence {
+    uint32_t epoch; /* 0 = none yet */
+} AsyncFence;
+static AsyncFence *async_fence_of(int thread) {
+    return (AsyncFence *)emulated_record((uintptr_t)thread + 1, sizeof(AsyncFence));
+}
+
+void emulated_async_fence(void) {
+    const Warp *warp = emulated_run->now->warp;
+    async_fence_of(emulated_thread_number())->epoch = warp->clock.epoch[warp->number];
+}
+
+/* 16 bytes that a product reads were brought by a load, or their writer fenced. */
+static void check_fenced(const unsigned char *at, const char *file, int line) {
+    uint64_t writer = last_writer(at);
+    if (writer == 0 || *landing(at) == writer)
+        return;
+    int thread = (int)(writer >> 32) - 1;
+    if (async_fence_of(thread)->epoch < (uint32_t)writer)
+        emulated_fault(EMULATED_LAUNCH_FAILURE, file, line,
+                       "wgmma: reads shared memory that warp %d lane %d stored without async_fence since",
+                       thread / 32, thread % 32);
+}
 
 void emulated_tensor_load(void *shared, const void *map_at, const int *coordinates, int rank, uint64_t *at,
                           const char *file, int line) {
@@ -238,6 +281,10 @@ void emulated_tensor_load(void *shared, const void *map_at, const int *coordinat
     for (int i = 0; i < rank; i++)
         load->coordinates[i] = coordinates[i];
     barrier->requested += (int64_t)bytes;
+    if (barrier->missing == 0 && barrier->requested > barrier->bytes)
+        emulated_fault(EMULATED_LAUNCH_FAILURE, file, line,
+                       "tensor_load: %lld bytes at a barrier that expects %lld",
+                       (long long)barrier->requested, (long long)barrier->bytes);
 }
 
 /* ---- registers ---- */
@@ -351,6 +398,7 @@ static void read_chunk(const Product *product, uint32_t address, float out[8]) {
         emulated_fault(EMULATED_ILLEGAL_ADDRESS, product->file, product->line,
                        "wgmma: reads shared memory at %u, outside", address);
     emulated_read(at, 16, 16, product->file, product->line);
+    check_fenced(at, product->file, product->line);
     for (int i = 0; i < 8; i++)
         out[i] = value16(at + 2 * i, product->operands.is_bf16);
 }
@@ -461,17 +509,22 @@ static void settle(ProductQueue *queue, const Product *product) {
     accumulator->d = NULL;
 }
 
-static __thread int wait_pending;
+typedef struct ProductWait {
+    ProductQueue *queue;
+    int pending; /* groups that may stay under way */
+} ProductWait;
 
 static void compute_products(void **arguments, int count) {
-    ProductQueue **queues = (ProductQueue **)arguments;
-    int done = 0;
+    ProductQueue *queues[128];
+    int pending = ((ProductWait *)arguments[0])->pending, done = 0;
+    for (int i = 0; i < count; i++)
+        queues[i] = ((ProductWait *)arguments[i])->queue;
     for (int i = 1; i < count; i++)
         if (queues[i]->count != queues[0]->count || queues[i]->group != queues[0]->group)
             emulated_fault(EMULATED_LAUNCH_FAILURE, NULL, 0,
                            "wgmma_wait: thread %d of the warpgroup issued %d products and thread 0 issued %d",
                            i, queues[i]->count, queues[0]->count);
-    while (done < queues[0]->count && queues[0]->products[done].group < queues[0]->group - wait_pending)
+    while (done < queues[0]->count && queues[0]->products[done].group < queues[0]->group - pending)
         compute_product(queues, done++);
     for (int i = 0; i < count; i++) {
         ProductQueue *queue = queues[i];
@@ -484,6 +537,6 @@ static void compute_products(void **arguments, int count) {
 }
 
 void emulated_wgmma_wait(int pending, const char *file, int line) {
-    wait_pending = pending;
-    emulated_meet_warpgroup("wgmma_wait", product_queue(), compute_products, file, line);
+    ProductWait wait = {product_queue(), pending};
+    emulated_meet_warpgroup("wgmma_wait", &wait, compute_products, file, line);
 }

@@ -464,6 +464,13 @@ void emulated_deliver(void *at, const void *from, size_t bytes) {
         memset(at, 0, bytes);
 }
 
+bool memory_last_writer(const void *at, int *thread, uint32_t *epoch) {
+    uint64_t writer = writers[(size_t)((const unsigned char *)at - emulated_run->shared) / 4];
+    *thread = (int)stamp_thread(writer);
+    *epoch = stamp_epoch(writer);
+    return writer >> 44 == block_stamp && stamp_thread(writer) < ATOMIC;
+}
+
 #else
 
 void memory_begin_block(Run *run) {
@@ -492,6 +499,10 @@ void emulated_deliver(void *at, const void *from, size_t bytes) {
         memcpy(at, from, bytes);
     else
         memset(at, 0, bytes);
+}
+
+bool memory_last_writer(const void *, int *, uint32_t *) {
+    return false;
 }
 
 #endif

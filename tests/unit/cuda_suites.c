@@ -3,6 +3,7 @@
 /* One line per suite: declared, then listed. */
 #ifdef MUX_EMULATED
 extern const TestSuite CUDA_EMULATOR_SUITE;
+extern const TestSuite EMULATOR_HOPPER_SUITE;
 #endif
 extern const TestSuite CUDA_BACKEND_SUITE;
 extern const TestSuite CUDA_GEMM_SUITE;
@@ -18,6 +19,7 @@ extern const TestSuite CUDA_MOE_SUITE;
 const TestSuite *const TEST_SUITES[] = {
 #ifdef MUX_EMULATED
     &CUDA_EMULATOR_SUITE,
+    &EMULATOR_HOPPER_SUITE,
 #endif
     &CUDA_BACKEND_SUITE,
     &CUDA_GEMM_SUITE,
