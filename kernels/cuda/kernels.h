@@ -37,7 +37,7 @@ typedef struct NormArgs {
     float eps;
     Q8Rows q8; /* q8.q not NULL: the result rounded to 8 bits as well (d a multiple of 32) */
 } NormArgs;
-bool cuda_rms_norm(CudaQueue *queue, const NormArgs *args);
+bool cuda_rms_norm(CudaQueue *queue, const NormArgs *args); /* d up to 16384 */
 
 /* ---- elements.cu ---- */
 bool cuda_add(CudaQueue *queue, float *out, const float *x, int64_t count);
@@ -111,7 +111,7 @@ size_t cuda_attend_partial_bytes(int n, int heads, int value_dim, int last_posit
 bool cuda_attend_hopper(CudaQueue *queue, const Attend *args, const void *key_map, const void *value_map);
 
 /* ---- moe.cu ---- */
-bool cuda_route(CudaQueue *queue, const Route *args);
+bool cuda_route(CudaQueue *queue, const Route *args); /* up to 512 experts, 32 of them used */
 typedef struct ExpertArgs {
     Experts experts;
     Q8Rows q8;        /* of x, for quantised gate and up */
@@ -136,7 +136,7 @@ typedef struct PickArgs {
     void *scratch;        /* cuda_pick_scratch_bytes(count) */
     int32_t *id;          /* device */
 } PickArgs;
-bool cuda_pick(CudaQueue *queue, const PickArgs *args);
+bool cuda_pick(CudaQueue *queue, const PickArgs *args); /* fewer than 2^24 logits */
 size_t cuda_pick_scratch_bytes(int64_t count);
 
 #ifdef __cplusplus
