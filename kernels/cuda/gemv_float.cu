@@ -8,9 +8,9 @@
  * 0.12 GFLOP; floor on an H200 (4.8 TB/s) 24.5 us. Per multiprocessor and clock (132 of them, 1.98 GHz) that
  * is 18 bytes: 9 weights = 9 conversions and 9 n multiply-adds of 64 and 128 possible, and
  * 18 * 2 n / R bytes of activations through an L1 that gives 128: 18 for n = 1, R = 2; 74 for n = 8, R = 4.
- * In flight: 4.8 TB/s * 700 ns / 132 = 25 KB per multiprocessor; a warp has 3 KB under way (1 KB of wide
- * rows) and 32 registers a thread let 13 (16) blocks of 4 warps in: 156 KB (64 KB) when there is work for
- * all. 4096 rows are 15 warps for each multiprocessor, 46 KB.
+ * In flight: 4.8 TB/s * 700 ns / 132 = 25 KB per multiprocessor; a warp has 3 KB under way (2 KB when the
+ * activations are wide) and 48 to 64 registers a thread let 8 to 10 blocks of 4 warps in: 96 KB and more when
+ * there is work for all. 4096 rows are 15 warps for each multiprocessor, 46 KB.
  *
  * Accuracy: a lane adds up to cols / 32 + 8 terms one after the other, 5 additions join the lanes and 3 the
  * warps: against sums in double at most (cols / 32 + 20) * 2^-24 * sum |w x|.
