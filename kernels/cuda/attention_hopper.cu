@@ -25,9 +25,9 @@
  * Rows beyond what was ever written: keys do not matter, their scores are replaced. Values do, as 0 * Inf is
  * not 0, so the fetching warp clears them in the one tile that has them.
  *
- * Twin: ref_attend. Bound: q, k, v and P are rounded to the rows' type (2^-11 for F16, 2^-8 for BF16, q's
- * error times the size of the logits), sums are float32: 2e-3 of the largest |v| for F16 and 1.6e-2 for BF16
- * with logits of usual size.
+ * Twin: ref_attend. Bound against sums in double of the same rounded q, k and v: the largest |v| times
+ * 2^-11 (F16) or 2^-8 (BF16), which is the rounding of P, plus 2^-20 of the size of a score, the sum of its
+ * terms' sizes: scores are float32 sums. Rounding q adds 2^-11 or 2^-8 of that size.
  */
 #include <string.h>
 

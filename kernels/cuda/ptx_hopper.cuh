@@ -1,8 +1,8 @@
 /* PTX of compute 9.0a: barriers in shared memory, bulk tensor copies, products of a warpgroup. Included by
- * ptx.cuh. Elsewhere the functions exist so that the same sources compile, and stop the kernel. Sections are
- * those of the PTX ISA 9.0.
+ * ptx.cuh. Elsewhere the functions exist so that the same sources compile, and stop the kernel. Names in
+ * quotes are sections of the PTX ISA 9.0.
  *
- * A matrix operand in shared memory (9.7.15.5.1.2, "Shared Memory Matrix Layout" and "Matrix Descriptor").
+ * A matrix operand in shared memory ("Shared Memory Matrix Layout" and "Matrix Descriptor" of 9.7.15).
  * Everything here uses 16-bit values and the 128-byte swizzle. Unit of the layout is a pattern of 8 lines of
  * 128 bytes (1024 bytes, on a multiple of 1024): a line holds 64 values that follow one another in the
  * matrix, and the 16-byte chunk c of line r lies at chunk c ^ r of that line. The hardware makes that XOR on
@@ -19,9 +19,9 @@
  * Descriptor, 64 bits: 0-13 start address / 16; 16-29 leading / 16; 32-45 stride / 16; 49-51 base offset, 0
  * as patterns lie on multiples of 1024; 62-63 swizzle, 1 = 128 bytes.
  *
- * Accumulator of m64nNk16 (9.7.15.5.1.1): with w = warp of the warpgroup, g = lane / 4, t = lane % 4:
- * d[4j + 2i + c] is row 16w + g + 8i, column 8j + 2t + c. A in registers is laid out per warp as in mma_f16,
- * so an accumulator of S packs into the A of the next product without any exchange.
+ * Accumulator of m64nNk16 ("Register Fragments" of 9.7.15): with w = warp of the warpgroup, g = lane / 4, t =
+ * lane % 4: d[4j + 2i + c] is row 16w + g + 8i, column 8j + 2t + c. A in registers is laid out per warp as in
+ * mma_f16, so an accumulator of S packs into the A of the next product without any exchange.
  */
 #ifndef MUX_KERNELS_CUDA_PTX_HOPPER_CUH
 #define MUX_KERNELS_CUDA_PTX_HOPPER_CUH
@@ -32,7 +32,7 @@
 #define HOPPER_ASM(...) __trap()
 #endif
 
-/* ---- barriers in shared memory (9.7.13.15): 8 aligned bytes. A phase ends when the expected arrivals have
+/* ---- barriers in shared memory ("mbarrier"): 8 aligned bytes. A phase ends when the expected arrivals have
  * come and the expected bytes have landed; then the next begins. ---- */
 PTX void barrier_init(uint64_t *barrier, int arrivals) {
     HOPPER_ASM("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals)
@@ -66,14 +66,15 @@ PTX void barrier_wait(uint64_t *barrier, int parity) {
     } while (!done);
 }
 /* What this thread stored to shared memory is seen by tensor copies and products that start after the next
- * barrier (9.7.13.4, proxy fence). */
+ * barrier ("membar / fence", proxies). */
 PTX void async_fence() {
     HOPPER_ASM("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-/* ---- bulk tensor copy (9.7.9.27): the box of the map at these coordinates, the innermost first, to shared
- * memory (a multiple of 1024); what lies outside the tensor is zero. Its bytes, all of the box, count at the
- * barrier. One thread. map: 128 bytes on a multiple of 64, in the kernel's own __grid_constant__ arguments
+/* ---- bulk tensor copy ("cp.async.bulk.tensor"): the box of the map at these coordinates, the innermost
+ * first, to shared memory (a multiple of 1024); what lies outside the tensor is zero. Its bytes, all of the
+ * box, count at the barrier. One thread. map: 128 bytes on a multiple of 64, in the kernel's own
+ * __grid_constant__ arguments
  * ---- */
 PTX void tensor_map_prefetch(const void *map) {
     HOPPER_ASM("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -85,7 +86,7 @@ PTX void tensor_load_4d(void *shared, const void *map, int c0, int c1, int c2, i
                : "memory");
 }
 
-/* ---- registers move between warpgroups (9.7.19.5): a multiple of 8, by all warps of a warpgroup ---- */
+/* ---- registers move between warpgroups ("setmaxnreg"): a multiple of 8, by all warps of a warpgroup ---- */
 template <int count> PTX void registers_take() {
     HOPPER_ASM("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
 }
@@ -93,8 +94,8 @@ template <int count> PTX void registers_give() {
     HOPPER_ASM("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
-/* ---- products of a warpgroup (9.7.15): issued by all 128 threads, done at the wait. Until then neither the
- * accumulators, nor A in registers, nor the shared memory they read may be touched. ---- */
+/* ---- products of a warpgroup ("wgmma", 9.7.15): issued by all 128 threads, done at the wait. Until then
+ * neither the accumulators, nor A in registers, nor the shared memory they read may be touched. ---- */
 PTX uint64_t matrix_descriptor(const void *start, int leading, int stride) {
     return (uint64_t)((shared_address(start) & 0x3FFFF) >> 4) | (uint64_t)(leading >> 4) << 16 |
            (uint64_t)(stride >> 4) << 32 | (uint64_t)1 << 62;

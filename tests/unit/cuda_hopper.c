@@ -165,7 +165,7 @@ static double expect_head(const Case *c, int token, int head, double *out) {
         }
     }
     free(scores);
-    double rounding = s->type == DTYPE_F16 ? 0x1p-11 : 0x1p-9;
+    double rounding = s->type == DTYPE_F16 ? 0x1p-11 : 0x1p-8;
     return most_value * (rounding + 1e-5 + (most_score + s->softcap) * 0x1p-20);
 }
 
