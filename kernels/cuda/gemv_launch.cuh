@@ -23,6 +23,7 @@ enum {
     GEMV_THREADS = 32 * GEMV_WARPS,
     GEMV_JOBS = 8,
     GEMV_FEW_ROWS = 512,
+    GEMV_MANY_ROWS = 8192,
     GEMV_LONG_ROWS = 2048,
     GEMV_LONG_CHUNKS = 4 * GEMV_THREADS
 };
@@ -81,12 +82,13 @@ DEVICE void gemv_finish(const GemvJob &job, float mine, int first_row, int n, bo
 }
 
 /* Blocks that a multiprocessor is to hold: as many as leave each thread the registers it needs. */
-template <typename Format, int N> DEVICE constexpr int gemv_residents() {
-    return N == 1 ? 8 : N == 2 ? 6 : N == 4 ? 4 : Format::VALUES > 0 ? 3 : 2;
+template <typename Format, int R, int N> DEVICE constexpr int gemv_residents() {
+    return N == 1 ? (R == 2 ? 8 : 5) : N == 2 ? 6 : N == 4 ? 4 : Format::VALUES > 0 ? 3 : 2;
 }
 
 template <typename Format, int R, int N, int S>
-static __global__ void __launch_bounds__(GEMV_THREADS, gemv_residents<Format, N>()) gemv(const GemvLaunch a) {
+static __global__ void __launch_bounds__(GEMV_THREADS, gemv_residents<Format, R, N>())
+    gemv(const GemvLaunch a) {
     int block = (int)blockIdx.x, which = 0, warp = warp_id();
     while (which + 1 < a.job_count && block >= a.jobs[which + 1].first_block)
         which++;
@@ -181,6 +183,14 @@ template <typename Format> static int64_t gemv_x_bytes(int64_t cols) {
     return Format::VALUES > 0 ? cols * 4 : cols + cols / 32 * 8;
 }
 
+/* Weight rows of a launch. */
+static int64_t gemv_rows(const GemvArgs *args) {
+    int64_t rows = args->up.data ? args->up.rows : 0;
+    for (int j = 0; j < args->job_count; j++)
+        rows += args->jobs[j].weight.rows;
+    return rows;
+}
+
 /* Activations at any address: a warp for each of their rows. */
 template <typename Format> static bool gemv_one_by_one(CudaQueue *queue, const GemvArgs *args, GemvX x) {
     return gemv_fits(args) && gemv_start<Format, 2, 1, 4>(queue, args, x, args->n);
@@ -193,8 +203,13 @@ template <typename Format> static bool gemv_by_rows(CudaQueue *queue, const Gemv
      * of Hopper's 256; activations beyond that would come from the L2 again and again. Three leave 60 to 124.
      */
     bool is_wide = args->n * gemv_x_bytes<Format>(args->jobs[0].weight.cols) > 24 * 1024;
+    /* Unpacking is most of the work of one quantised row; four at once share the rest of it. */
+    const int most = Format::VALUES == 0 ? 4 : 2;
+    bool is_large = most == 4 && gemv_rows(args) >= GEMV_MANY_ROWS;
     switch (args->n) {
     case 1:
+        if (is_large)
+            return gemv_start<Format, most, 1, 3>(queue, args, x, 1);
         return is_wide ? gemv_start<Format, 2, 1, 3>(queue, args, x, 1)
                        : gemv_start<Format, 2, 1, 4>(queue, args, x, 1);
     case 2:

@@ -8,10 +8,11 @@
  *
  * Numbers: bytes = rows * cols * bits / 8, operations = 2 n rows * cols. Q4_K 14336 x 4096, n = 1: 33 MB;
  * floor on an H200 (4.8 TB/s) 6.9 us. Per multiprocessor and clock: 18.4 bytes in, 4 instructions out, so a
- * chunk of 32 lanes (576 bytes of Q4_K) lasts 31 clocks or 125 instructions at full bandwidth. Instructions
- * per chunk and row, n = 1: Q8_0 12 of 118, Q4_0 30 of 125, MXFP4 75 of 118, Q4_K 55 of 125, Q5_K 72 of 153,
- * Q6_K 60 of 182. Each activation row more costs 10 to 16: at n = 8 the 4-bit types are bound by
- * instructions.
+ * step of one row (576 bytes of Q4_K) lasts 31 clocks or 125 instructions at full bandwidth. Instructions
+ * that the loop has for it (compute 9.0, one activation row, four / two weight rows of a warp): Q8_0 36 / 51
+ * of 118, Q4_0 53 / 69 of 125, MXFP4 117 / 134 of 118, Q4_K 87 / 109 of 125, Q5_K 111 / 140 of 153, Q6_K 87 /
+ * 113 of 182. Hence four rows where there are enough of them. Each further activation row costs 13 to 20
+ * more: the 4-bit types at n = 8 are bound by instructions.
  *
  * Accuracy: products exact in integers, then as gemv_float.cu with up to 4 more roundings of scales and sums:
  * at most (cols / 32 + 20) * 2^-24 * sum (|w| + 2 |less|) |x|, less being what Q4_0 and the K types subtract.

@@ -167,6 +167,21 @@ static void check_many_rows(void) {
     device_close();
 }
 
+/* So many rows that a warp takes four of them at once, which changes no bit. */
+static void check_large(void) {
+    static const DType LARGE[4] = {DTYPE_Q8_0, DTYPE_MXFP4, DTYPE_Q4_K, DTYPE_Q6_K};
+    for (int t = 0; t < 4; t++) {
+        CudaQueue *queue = device_open();
+        Weights w = weights_random(LARGE[t], 8193 + random_below(6), t < 2 ? 96 : 256);
+        Activations x = activations_random(1, w.cols);
+        float *all = product(queue, w, x);
+        check_near("large", w.type, all, truth_of(w, x), 1, w.rows);
+        w.rows = w.device.rows = 600;
+        CHECK(same_bits(product(queue, w, x), all, 600));
+        device_close();
+    }
+}
+
 /* Outputs that hold something, behind guards. */
 static float *filled(const float *values, int64_t n, int64_t rows) {
     float *host = poisoned(n, rows);
@@ -377,6 +392,7 @@ static const TestCase CASES[] = {
     {"few rows of every type and batch", check_few_rows},
     {"long rows", check_long_rows},
     {"many rows", check_many_rows},
+    {"so many rows that a warp takes four", check_large},
     {"several matrices, bias and accumulation", check_several_jobs},
     {"gated", check_gated},
     {"scales below the normal range", check_tiny_scales},
