@@ -3,7 +3,7 @@
 #   MUX_NVCC           the compiler; empty = the backend is absent
 #   MUX_CUDA_TOOLKIT   its folder
 #   MUX_CUDA_GENCODE   the flags that name the GPUs
-#   MUX_CUDA_LIST      the same as a list: 80 86 ...
+#   MUX_CUDA_LIST      the same as a list: 80 86 90a ...
 set(MUX_NVCC "")
 if(NOT MUX_CUDA STREQUAL "OFF")
   find_program(MUX_NVCC_FOUND nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
@@ -54,13 +54,29 @@ if(MUX_NVCC)
     list(REMOVE_ITEM MUX_CUDA_LIST ${left_out})
     message(STATUS "CUDA: nvcc ${version} cannot build for ${left_out}")
   endif()
-  set(MUX_CUDA_GENCODE "")
-  foreach(arch ${MUX_CUDA_LIST})
-    list(APPEND MUX_CUDA_GENCODE -gencode arch=compute_${arch},code=sm_${arch})
-  endforeach()
+  # Two intermediate forms serve all: 8.0 for the GPUs of 8.x, 9.0 for what is newer, which also stays in the program
+  # for GPUs that are not named. Only kernels of *_hopper.cu have what 9.0a alone can do.
+  set(older "")
+  set(newer "")
   if(NOT MUX_CUDA_ARCHS STREQUAL "native")
-    list(APPEND MUX_CUDA_GENCODE -gencode arch=compute_90,code=compute_90)
+    list(APPEND newer compute_90)
   endif()
+  foreach(arch ${MUX_CUDA_LIST})
+    string(REGEX REPLACE "[a-z]" "" number ${arch})
+    if(number LESS 90)
+      list(APPEND older sm_${number})
+    else()
+      list(APPEND newer sm_${number})
+    endif()
+  endforeach()
+  set(MUX_CUDA_GENCODE "")
+  foreach(pair "80:${older}" "90:${newer}")
+    string(REGEX MATCH "^([0-9]+):(.+)$" found "${pair}")
+    if(found)
+      string(REPLACE ";" "," codes "${CMAKE_MATCH_2}")
+      list(APPEND MUX_CUDA_GENCODE -gencode "arch=compute_${CMAKE_MATCH_1},code=[${codes}]")
+    endif()
+  endforeach()
   string(REPLACE ";" " " text "${MUX_CUDA_LIST}")
   message(STATUS "CUDA: nvcc ${version} (${MUX_NVCC}) for ${text}")
 elseif(MUX_CUDA STREQUAL "OFF")
