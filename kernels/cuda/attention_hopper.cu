@@ -181,25 +181,32 @@ template <bool IS_BF16> DEVICE uint32_t pack2(float low, float high) {
     return IS_BF16 ? pack_bf16x2(low, high) : pack_half2(low, high);
 }
 
-/* The 64 query rows of this warpgroup to shared memory in the rows' type; rows beyond the last are zeros. */
+/* The 64 query rows of this warpgroup to shared memory in the rows' type. In place of rows beyond the last
+ * one stands the last, so that no load waits for a question; nothing of them is stored. A batch
+ * is all loaded before any of it is used. */
 template <int KD, bool IS_BF16>
 DEVICE void load_queries(const HopperArgs &a, const Work &work, int group_row, unsigned char *to) {
-    const int per_row = KD / 8;
-    UNROLL for (int i = 0; i < GROUP_ROWS * per_row / GROUP_THREADS; i++) {
-        int at = i * GROUP_THREADS + (int)(threadIdx.x % GROUP_THREADS);
-        int local = at / per_row, chunk = at % per_row, row = group_row + local;
-        uint4 packed = {0, 0, 0, 0};
-        if (row < work.rows) {
-            const float *q =
-                a.q + ((int64_t)(row / a.group) * a.heads + work.kv_head * a.group + row % a.group) * KD +
-                chunk * 8;
-            uint4 x = load16(q), y = load16(q + 4);
-            packed.x = pack2<IS_BF16>(float_from_bits(x.x), float_from_bits(x.y));
-            packed.y = pack2<IS_BF16>(float_from_bits(x.z), float_from_bits(x.w));
-            packed.z = pack2<IS_BF16>(float_from_bits(y.x), float_from_bits(y.y));
-            packed.w = pack2<IS_BF16>(float_from_bits(y.z), float_from_bits(y.w));
+    const int per_row = KD / 8, count = GROUP_ROWS * per_row / GROUP_THREADS, batch = count % 8 ? count : 8;
+    UNROLL for (int first = 0; first < count; first += batch) {
+        uint4 x[batch][2];
+        UNROLL for (int i = 0; i < batch; i++) {
+            int at = (first + i) * GROUP_THREADS + (int)(threadIdx.x % GROUP_THREADS);
+            int row = min(group_row + at / per_row, work.rows - 1), token = row / a.group;
+            int64_t head = (int64_t)token * a.heads + work.kv_head * a.group + (row - token * a.group);
+            const float *q = a.q + head * KD + at % per_row * 8;
+            x[i][0] = load16(q);
+            x[i][1] = load16(q + 4);
         }
-        store16(to + (chunk / 8 * GROUP_ROWS + local) * LINE + ((chunk ^ local) & 7) * 16, packed);
+        UNROLL for (int i = 0; i < batch; i++) {
+            int at = (first + i) * GROUP_THREADS + (int)(threadIdx.x % GROUP_THREADS);
+            int row = at / per_row, chunk = at % per_row;
+            uint4 packed;
+            packed.x = pack2<IS_BF16>(float_from_bits(x[i][0].x), float_from_bits(x[i][0].y));
+            packed.y = pack2<IS_BF16>(float_from_bits(x[i][0].z), float_from_bits(x[i][0].w));
+            packed.z = pack2<IS_BF16>(float_from_bits(x[i][1].x), float_from_bits(x[i][1].y));
+            packed.w = pack2<IS_BF16>(float_from_bits(x[i][1].z), float_from_bits(x[i][1].w));
+            store16(to + (chunk / 8 * GROUP_ROWS + row) * LINE + ((chunk ^ row) & 7) * 16, packed);
+        }
     }
     async_fence();
 }
