@@ -17,9 +17,16 @@ typedef CUresult (*Encode)(CUtensorMap *map, CUtensorMapDataType type, cuuint32_
 static Encode find_encode(void) {
     void *address = NULL;
     enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000, cudaEnableDefault,
-                                         &result) != cudaSuccess ||
-        result != cudaDriverEntryPointSuccess)
+#if CUDART_VERSION >= 12050
+    cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000,
+                                                          cudaEnableDefault, &result);
+#else
+    cudaError_t status =
+        cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &address, cudaEnableDefault, &result);
+#endif
+    if (status != cudaSuccess)
+        cudaGetLastError();
+    if (status != cudaSuccess || result != cudaDriverEntryPointSuccess)
         return NULL;
     Encode encode;
     memcpy(&encode, &address, sizeof encode);
@@ -71,6 +78,9 @@ bool attend_tensor_maps(const Attend *args, TensorMap *keys, TensorMap *values) 
 
 bool attend_kernel_takes(const void *kernel, int threads) {
     struct cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess &&
-           attributes.maxThreadsPerBlock >= threads;
+    if (cudaFuncGetAttributes(&attributes, kernel) != cudaSuccess) {
+        cudaGetLastError(); /* no code for this device is an answer, not a failure of what comes next */
+        return false;
+    }
+    return attributes.maxThreadsPerBlock >= threads;
 }
