@@ -7,14 +7,14 @@
  * a captured step can be replayed; blocks beyond the row's end leave at once).
  *
  * Napkin, 32k positions, 8 KV heads of 128, F16: 32768 * 8 * 128 * 2 * 2 = 134 MB per layer, 28 us at 4.8
- * TB/s; partial results of 64 splits and 32 heads 1 MB. 32 query heads: 0.54 GFLOP in float, twice that as
+ * TB/s; partial results of 64 splits and 32 heads 1 MB. 32 query heads: 0.54 GFLOP, twice that as
  * below. By bytes one multiprocessor (132) gets 21 per clock; a group of 8 heads asks 4 multiply-adds for
  * each byte, 84 of the 128 lanes. So the products go to tensor cores without giving up precision: of the 16
  * rows of a product 0 to 7 hold the upper halves of 8 query heads and 8 to 15 what rounding to 16 bits took
  * from them, and both results, which lie in one thread, are added. The same with the weights 2^(s - m).
  *
  * attend_splits: a warp takes every fourth tile of 16 keys and works on it alone: its tiles come by
- * copy_async16 into its own shared memory (`depth` tiles of keys and of values on their way at a time, 35 KB
+ * copy_async16 into its own shared memory (`depth` tiles of keys and of values on their way at a time, 39 KB
  * for each block with depth 1, four blocks on a multiprocessor); no barrier before the warps join at the end.
  * Lane l holds head l / 4, keys or columns 2 (l % 4) and + 1 of each 8.
  *
