@@ -9,7 +9,7 @@
 #include <string.h>
 
 #ifdef MUX_EMULATED
-#include "tests/emulator/cublaslt_twin.h"
+#include <cublaslt_twin.h>
 #endif
 
 #define FUNCTIONS(F)                                                                                         \

@@ -1,6 +1,6 @@
 /* PTX: every instruction that is not C, one function each. Section numbers are those of the PTX ISA 9.0.
  *
- * Under the emulator (MUX_EMULATED) tests/emulator/ptx_twins.h defines functions of the same names and
+ * Under the emulator (MUX_EMULATED) its ptx_twins.h defines functions of the same names and
  * meanings for the host; what is documented here is what the twins must do. `tests/cuda/twins.cu` compares
  * the two on a real device. Lanes of a warp meet in: shuffle*, warp_ballot, warp_sync, ldmatrix*, mma_*; a
  * warpgroup in wgmma_*; a block in block_sync.
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #ifdef MUX_EMULATED
-#include "tests/emulator/ptx_twins.h"
+#include <ptx_twins.h>
 #else
 
 #include <cuda_bf16.h>
