@@ -1,7 +1,9 @@
-/* bench-gpu [--quick]: the operations of the cuda backend at sizes that fill a large GPU, each beside the
- * ceiling it runs into, measured in the same run: the rate of a device-to-device copy (bytes read plus bytes
- * written) for what moves bytes, a large matrix product for what multiplies. Prints a table; lines that begin
- * with "csv," are the rows of docs/bench. Whole models are measured by `mux-acp bench --synthetic`.
+/* bench-gpu [--quick] [--attention]: the operations of the cuda backend at sizes that fill a large GPU, each
+ * beside the ceiling it runs into, measured in the same run: the rate of a device-to-device copy (bytes read
+ * plus bytes written) for what moves bytes, a large matrix product for what multiplies. Prints a table; lines
+ * that begin with "csv," are the rows of docs/bench, so names hold no comma. --attention leaves the products
+ * out, to be run again with MUX_CUDA_ATTENTION=hopper. Whole models are measured by `mux-acp bench
+ * --synthetic`.
  *
  * Every case counts its own bytes and operations: each input read once, each output written once. Times are
  * medians of runs of several launches after a warm-up; inputs rotate where they would fit in the cache.
@@ -21,6 +23,7 @@ typedef struct Bench {
     const Ops *ops;
     DeviceInfo info;
     double copy_rate, product_rate; /* bytes and operations per second */
+    const char *attention;          /* which kernels, in names */
     bool is_quick;
 } Bench;
 
@@ -153,15 +156,15 @@ static void bench_products(Bench *bench) {
     for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++) {
         double bytes = (double)rows * (double)dtype_row_bytes(TYPES[t], COLS);
         for (int n = 1; n <= 8; n *= 8) {
-            snprintf(name, sizeof name, "gemv %s %d x %d, %d tokens", dtype_name(TYPES[t]), (int)rows, COLS,
+            snprintf(name, sizeof name, "gemv %s %d x %d %d tokens", dtype_name(TYPES[t]), (int)rows, COLS,
                      n);
-            report_bytes(bench, name, run_product(bench, TYPES[t], rows, COLS, n, 8, 32), bytes);
+            report_bytes(bench, name, run_product(bench, TYPES[t], rows, COLS, n, 8, 128), bytes);
         }
     }
     static const int BATCHES[] = {16, 64, 512, 4096};
     for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++)
         for (int b = 0; b < (bench->is_quick ? 1 : 4); b++) {
-            snprintf(name, sizeof name, "matmul %s %d x %d, %d tokens", dtype_name(TYPES[t]), (int)rows, COLS,
+            snprintf(name, sizeof name, "matmul %s %d x %d %d tokens", dtype_name(TYPES[t]), (int)rows, COLS,
                      BATCHES[b]);
             report_operations(bench, name, run_product(bench, TYPES[t], rows, COLS, BATCHES[b], 2, 8),
                               2.0 * (double)rows * COLS * BATCHES[b]);
@@ -173,14 +176,37 @@ static void bench_products(Bench *bench) {
 typedef struct Attention {
     Attend attend;
     Mem q, out, keys, values, positions;
+    int count; /* sequences to rotate among */
+    size_t sequence_bytes;
 } Attention;
 
 static void launch_attention(const Bench *bench, void *context, int turn) {
-    (void)turn;
-    bench->ops->attend(bench->backend, &((Attention *)context)->attend);
+    const Attention *a = context;
+    Attend attend = a->attend;
+    size_t at = (size_t)(turn % a->count) * a->sequence_bytes;
+    attend.keys.base = (char *)a->keys.address + at;
+    attend.values.base = (char *)a->values.address + at;
+    bench->ops->attend(bench->backend, &attend);
 }
 
-static void bench_attention(const Bench *bench, const char *name, DType type, int n, int context) {
+/* Random keys and values, the same for all sequences. */
+static void fill_sequences(const Bench *bench, Attention *a, int context, int64_t row_values) {
+    KvRows *sides[2] = {&a->attend.keys, &a->attend.values};
+    const Mem *memory[2] = {&a->keys, &a->values};
+    Mem rows = random_floats(bench, (size_t)context * (size_t)row_values);
+    for (int i = 0; i < 2 * a->count; i++) {
+        KvRows at = *sides[i % 2];
+        at.base = (char *)memory[i % 2]->address + (size_t)(i / 2) * a->sequence_bytes;
+        bench->ops->kv_write(bench->backend, at, rows.address, a->positions.address, context);
+    }
+    wait_for(bench);
+    backend_free(bench->backend, &rows);
+}
+
+static void bench_attention(const Bench *bench, const char *what, DType type, int n, int context) {
+    enum { MORE_THAN_A_CACHE = 256 << 20 };
+    char name[96];
+    snprintf(name, sizeof name, "%s%s", what, n > 8 ? bench->attention : "");
     Attention a = {.attend = {.n = n,
                               .last_position = context - 1,
                               .heads = HEADS,
@@ -190,40 +216,56 @@ static void bench_attention(const Bench *bench, const char *name, DType type, in
                               .scale = 1 / sqrtf(HEAD_DIM)}};
     int64_t row_values = KV_HEADS * HEAD_DIM;
     size_t row_bytes = kv_row_bytes(type, row_values);
+    a.sequence_bytes = (size_t)context * row_bytes;
+    a.count = n > 8 ? 1 : (int)(MORE_THAN_A_CACHE / a.sequence_bytes) + 1;
     int32_t *positions = calloc((size_t)context, sizeof *positions);
     for (int i = 0; i < context; i++)
         positions[i] = i;
     a.q = random_floats(bench, (size_t)n * HEADS * HEAD_DIM);
     a.out = take(bench, (size_t)n * HEADS * HEAD_DIM * sizeof(float));
-    a.keys = take(bench, (size_t)context * row_bytes);
-    a.values = take(bench, (size_t)context * row_bytes);
+    a.keys = take(bench, (size_t)a.count * a.sequence_bytes);
+    a.values = take(bench, (size_t)a.count * a.sequence_bytes);
     a.positions = take(bench, (size_t)context * sizeof *positions);
     backend_put(bench->backend, a.positions, 0, positions, (size_t)context * sizeof *positions);
-    a.attend.keys =
-        (KvRows){.base = a.keys.address, .type = type, .row_values = row_values, .row_bytes = row_bytes};
-    a.attend.values = a.attend.keys;
-    a.attend.values.base = a.values.address;
-    Mem rows = random_floats(bench, (size_t)context * (size_t)row_values);
-    bench->ops->kv_write(bench->backend, a.attend.keys, rows.address, a.positions.address, context);
-    bench->ops->kv_write(bench->backend, a.attend.values, rows.address, a.positions.address, context);
-    wait_for(bench);
+    a.attend.keys = a.attend.values =
+        (KvRows){.type = type, .row_values = row_values, .row_bytes = row_bytes};
+    fill_sequences(bench, &a, context, row_values);
     a.attend.q = a.q.address;
     a.attend.out = a.out.address;
     a.attend.positions = (const int32_t *)a.positions.address + (context - n);
-    double seconds = measure(bench, launch_attention, &a, n > 8 ? 4 : 32);
+    double seconds = measure(bench, launch_attention, &a, n > 8 ? 4 : 64);
     double seen = (double)n * context - (double)n * (n - 1) / 2; /* pairs of query and key */
     if (n > 8)
         report_operations(bench, name, seconds, 4.0 * seen * HEADS * HEAD_DIM);
     else
         report_bytes(bench, name, seconds, 2.0 * context * (double)row_bytes);
-    Mem *all[] = {&a.q, &a.out, &a.keys, &a.values, &a.positions, &rows};
-    for (int i = 0; i < 6; i++)
+    Mem *all[] = {&a.q, &a.out, &a.keys, &a.values, &a.positions};
+    for (int i = 0; i < 5; i++)
         backend_free(bench->backend, all[i]);
     free(positions);
 }
 
+static void bench_all_attention(const Bench *bench) {
+    int longest = bench->is_quick ? 1024 : 16384;
+    bench_attention(bench, "attention forward causal 16k head 128 F16", DTYPE_F16, longest, longest);
+    bench_attention(bench, "attention forward causal 16k head 128 BF16", DTYPE_BF16, longest, longest);
+    bench_attention(bench, "attention forward causal 4k head 128 F16", DTYPE_F16, longest / 4, longest / 4);
+    bench_attention(bench, "decode attention 32k 8 kv heads of 128 F16", DTYPE_F16, 1, 2 * longest);
+    bench_attention(bench, "decode attention 32k 8 kv heads of 128 Q8_0", DTYPE_Q8_0, 1, 2 * longest);
+    bench_attention(bench, "decode attention 4k 8 kv heads of 128 F16", DTYPE_F16, 1, longest / 4);
+}
+
+static bool has_option(int argc, char **argv, const char *name) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv) {
-    Bench bench = {.is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0};
+    const char *attention = getenv("MUX_CUDA_ATTENTION");
+    Bench bench = {.is_quick = has_option(argc, argv, "--quick"),
+                   .attention = attention && strcmp(attention, "hopper") == 0 ? " wgmma" : ""};
     KernelError error;
     bench.backend = backend_open(&(BackendConfig){.name = "cuda"}, &error);
     if (!bench.backend)
@@ -239,15 +281,9 @@ int main(int argc, char **argv) {
     printf("bf16 product of %d cubed, x rounded from float included: %.1f TFLOP/s\n", side,
            bench.product_rate / 1e12);
     printf("csv,bf16 product %d cubed,%.1f,TFLOP/s,,,\n", side, bench.product_rate / 1e12);
-    int longest = bench.is_quick ? 1024 : 16384;
-    bench_attention(&bench, "attention forward causal, 16k, head 128, F16", DTYPE_F16, longest, longest);
-    bench_attention(&bench, "attention forward causal, 16k, head 128, BF16", DTYPE_BF16, longest, longest);
-    bench_attention(&bench, "attention forward causal, 4k, head 128, F16", DTYPE_F16, longest / 4,
-                    longest / 4);
-    bench_attention(&bench, "decode attention, 32k, 8 kv heads of 128, F16", DTYPE_F16, 1, 2 * longest);
-    bench_attention(&bench, "decode attention, 32k, 8 kv heads of 128, Q8_0", DTYPE_Q8_0, 1, 2 * longest);
-    bench_attention(&bench, "decode attention, 4k, 8 kv heads of 128, F16", DTYPE_F16, 1, longest / 4);
-    bench_products(&bench);
+    bench_all_attention(&bench);
+    if (!has_option(argc, argv, "--attention"))
+        bench_products(&bench);
     backend_close(bench.backend);
     return 0;
 }

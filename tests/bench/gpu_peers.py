@@ -30,7 +30,7 @@ def median_ms(run, warm=3, reps=9):
 
 def row(case, figure, unit):
     print("%-60s %10.1f %s" % (case, figure, unit))
-    print("csv,PyTorch %s,%.1f,%s,,," % (case, figure, unit))
+    print("csv,PyTorch %s,%.1f,%s,,," % (case.replace(",", ""), figure, unit))
 
 
 def copy():

@@ -7,7 +7,6 @@ build=$1
 out=$2
 here=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$out"
-[ -d "$build/lib" ] && export LD_LIBRARY_PATH="$build/lib:${LD_LIBRARY_PATH:-}"
 
 passed=0
 failed=0
@@ -22,6 +21,16 @@ file=$(echo "$gpu" | tr 'A-Z /' 'a-z--')
 commit=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
 csv=$out/$file.csv
 [ -f "$csv" ] || echo "date,machine,commit,case,figure,unit,peer,peer_figure,ratio" >"$csv"
+
+# Libraries that came with the build, and cuBLASLt where only Python has it; Python itself must not find them.
+libraries=$build/lib
+if ! ldconfig -p 2>/dev/null | grep -q libcublasLt; then
+    blas=$(python3 -c 'import glob, sys
+found = [f for p in sys.path for f in glob.glob(p + "/nvidia/*/lib/libcublasLt.so.1[23]")]
+print(found[0].rsplit("/", 1)[0] if found else "")' 2>/dev/null)
+    libraries=$libraries${blas:+:$blas}
+fi
+libraries=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 row() { echo "$(date +%F),$gpu,$commit,$*" >>"$csv"; }
 
 # step NAME SECONDS COMMAND...: one log; a program that prints a count is counted by it.
@@ -31,8 +40,9 @@ step() {
     shift 2
     began=$(date +%s)
     status=0
-    timeout -k 5 "$limit" "$@" >"$out/$name.log" 2>&1 </dev/null || status=$?
+    LD_LIBRARY_PATH=$libraries timeout -k 5 "$limit" "$@" >"$out/$name.log" 2>&1 </dev/null || status=$?
     line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out/$name.log" | tail -1)
+    case $line in "0 passed, 0 failed, 0 skipped") line="0 passed, 1 failed, 0 skipped" ;; esac # it found no test
     if [ -z "$line" ]; then
         line="1 passed, 0 failed, 0 skipped"
         [ $status -eq 0 ] || line="0 passed, 1 failed, 0 skipped"
@@ -53,19 +63,15 @@ step doctor 30 "$build/mux-acp" doctor
 step parity 100 "$build/tests-cuda-gpu"
 step engine 60 "$build/tests-engine-gpu" devices
 [ -x "$build/twins-gpu" ] && step twins 30 sh -c '"$0/twins-gpu" "$1/twins.gpu" && "$0/twins-emulated" "$1/twins.emulated" && cmp "$1/twins.gpu" "$1/twins.emulated"' "$build" "$out"
-if command -v compute-sanitizer >/dev/null 2>&1; then
-    for tool in memcheck racecheck initcheck; do
-        step "sanitizer-$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/tests-cuda-gpu" --small
-    done
-else
-    skipped=$((skipped + 1))
-    echo "compute-sanitizer is not installed: skipped"
-fi
-
 step bench-operations 90 "$build/bench-gpu"
 sed -n 's/^csv,//p' "$out/bench-operations.log" | while read -r line; do row "$line"; done
+step bench-hopper 60 env MUX_CUDA_ATTENTION=hopper "$build/bench-gpu" --attention
+sed -n 's/^csv,\(attention forward.*wgmma,\)/\1/p' "$out/bench-hopper.log" | while read -r line; do row "$line"; done
 copy=$(sed -n 's/^csv,copy,\([0-9.]*\),.*/\1/p' "$out/bench-operations.log")
+ours=$libraries
+libraries=${LD_LIBRARY_PATH:-}
 step peers 60 python3 "$here/tests/bench/gpu_peers.py"
+libraries=$ours
 sed -n 's/^csv,//p' "$out/peers.log" | while read -r line; do row "$line"; done
 
 # model SHAPE:TYPE PROMPT NEW: tokens per second, and the bytes they stand for beside the copy.
@@ -82,7 +88,7 @@ p, g = b["prompt"], b["gen"]
 print("prompt %d %s,%.0f,tok/s,,," % (p["n"], sys.argv[2], p["median"]))
 rate = g["gbps"] * g["median"] / g["best"] if g["best"] else 0
 print("decode %s after %d,%.1f,tok/s,,," % (sys.argv[2], p["n"], g["median"]))
-print("decode %s bytes,%.0f,GB/s,copy,%.0f,%.3f" % (sys.argv[2], rate, copy, rate / copy if copy else 0))
+print("decode %s after %d bytes,%.0f,GB/s,copy,%.0f,%.3f" % (sys.argv[2], p["n"], rate, copy, rate / copy if copy else 0))
 END
 }
 model llama-8b:bf16 512 128
@@ -91,6 +97,23 @@ model llama-8b:q4_k_m 512 128
 model qwen3moe-30b-a3b:q4_k_m 512 128
 model dense-27b:q4_k_m 512 64
 model llama-8b:bf16 4096 8
+
+# The small tests: every kind of kernel; those of compute 9.0 under memcheck alone, as the copy engine is no thread.
+small="backend/steps backend/choices gemv/few gemv/gated repack/both cuda_gemm/quantised cuda_gemm/dense elements/ sample/filters
+moe/experts cuda_rope/remember cuda_attention/decode_lengths cuda_attention/prefill_lengths"
+
+# Last, as the slowest: what was measured is there when somebody ends this early.
+if command -v compute-sanitizer >/dev/null 2>&1; then
+    for tool in memcheck racecheck initcheck; do
+        tests=$small
+        [ $tool = memcheck ] && tests="$small hopper/lengths"
+        # shellcheck disable=SC2086
+        step "sanitizer-$tool" 80 compute-sanitizer --tool "$tool" --error-exitcode 1 --report-api-errors no "$build/tests-cuda-gpu" $tests
+    done
+else
+    skipped=$((skipped + 1))
+    echo "compute-sanitizer is not installed: skipped"
+fi
 
 cat "$csv"
 echo "$passed passed, $failed failed, $skipped skipped"
