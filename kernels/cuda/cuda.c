@@ -18,9 +18,9 @@ static void cuda_close(Backend *backend) {
     bool is_lost = cuda->queue && queue_is_lost(cuda->queue);
     if (device >= 0)
         cudaSetDevice(device);
-    cublaslt_close(cuda->library);
     if (cuda->queue)
         cudaStreamSynchronize(queue_stream(cuda->queue));
+    cublaslt_close(cuda->library);
     memory_close(cuda);
     queue_close(cuda->queue);
     if (device >= 0 && device < DEVICES && atomic_fetch_sub(&open_count[device], 1) == 1 && is_lost)
@@ -169,7 +169,7 @@ static Tensor cuda_matrix(Backend *backend, Mem mem, size_t at, const void *host
     if (!fits(backend, mem, at, &tensor))
         return tensor;
     size_t file_row = dtype_row_bytes(type, cols);
-    queue_replay(cuda->queue);
+    queue_finish(cuda->queue); /* the next rows would overtake a layout that is only recorded */
     if (!tensor.is_planar && (rows == 1 || file_row == tensor.row_bytes))
         queue_upload(cuda->queue, tensor.data, host, (size_t)rows * file_row);
     else

@@ -3,6 +3,7 @@
 #include "kernels/cuda/queue_internal.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ enum {
     DOWNLOADS = 64,   /* pending at one time */
     GRAPHS = 16,      /* sequences remembered, */
     ALIKE = 4,        /* and of those with the same kernels */
-    WIDE_KERNELS = 64 /* kernels that were given more than 48 KB of shared memory */
+    WIDE_KERNELS = 64 /* kernels that may have more than 48 KB of shared memory */
 };
 static const size_t SMALL_SLOT = 256 << 10, LARGE_SLOT = 16 << 20, DOWNLOAD_BYTES = 8 << 20;
 
@@ -48,23 +49,19 @@ typedef struct Graph {
     cudaGraphNode_t *nodes;
 } Graph;
 
-typedef struct WideKernel {
-    const void *kernel;
-    size_t bytes;
-} WideKernel;
-
 struct CudaQueue {
     int device, capability, processors;
     size_t shared_limit;
     cudaStream_t stream;
-    bool is_recording, is_lost, has_failed, waits_each;
+    bool is_recording, has_failed, waits_each;
+    atomic_bool is_lost; /* other threads ask */
     KernelError failure;
     const char *last_kernel; /* started most recently */
     unsigned char *records;
     size_t record_bytes, record_capacity;
     Graph graphs[GRAPHS];
     uint64_t sequence;
-    WideKernel wide[WIDE_KERNELS];
+    const void *wide[WIDE_KERNELS];
     int wide_count;
     Ring small, large;
     unsigned char *download_area;
@@ -101,7 +98,9 @@ static bool is_fatal(cudaError_t status) {
     case cudaErrorECCUncorrectable:
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorDevicesUnavailable:
+#if CUDART_VERSION >= 13000
     case cudaErrorContained:
+#endif
     case cudaErrorUnknown: return true;
     default: return false;
     }
@@ -231,29 +230,26 @@ static dim3 to_dim3(Extent extent) {
     return out;
 }
 
-/* More than 48 KB of shared memory has to be asked for once per kernel. */
+/* More than 48 KB of shared memory has to be asked for once per kernel. It is a property of the kernel on
+ * this device, for all queues: each asks for the most there is, so that none takes it from another. */
 static bool allow_shared(CudaQueue *queue, const char *name, const void *kernel, size_t bytes) {
     if (bytes <= 48 << 10)
-        return true;
-    WideKernel *known = NULL;
-    for (int i = 0; i < queue->wide_count && !known; i++)
-        if (queue->wide[i].kernel == kernel)
-            known = &queue->wide[i];
-    if (known && known->bytes >= bytes)
         return true;
     if (bytes > queue->shared_limit) {
         queue_fail(queue, "the kernel %.80s wants %zu bytes of shared memory, this GPU gives a block %zu",
                    name, bytes, queue->shared_limit);
         return false;
     }
+    for (int i = 0; i < queue->wide_count; i++)
+        if (queue->wide[i] == kernel)
+            return true;
     if (!queue_check(queue,
-                     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
+                     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          (int)queue->shared_limit),
                      "asking for shared memory"))
         return false;
-    if (!known && queue->wide_count < WIDE_KERNELS)
-        known = &queue->wide[queue->wide_count++];
-    if (known)
-        *known = (WideKernel){kernel, bytes};
+    if (queue->wide_count < WIDE_KERNELS)
+        queue->wide[queue->wide_count++] = kernel;
     return true;
 }
 
@@ -460,6 +456,8 @@ static bool change_graph(CudaQueue *queue, Graph *graph, uint64_t hash) {
     }
     graph->hash = hash;
     queue->counters.graphs_changed += graph->ready != NULL;
+    if (!ok) /* its records say more than its nodes */
+        forget_graph(graph);
     return ok;
 }
 
