@@ -232,23 +232,93 @@ static Loaded *load(Engine *engine, const ModelCard *card, Err *err) {
     return loaded;
 }
 
+/* Models on a lost device are given to nobody any more; whoever comes next gets the host's. */
+static void note_loss(Engine *engine) {
+    if (!engine->gpu || !backend_is_lost(engine->gpu))
+        return;
+    snprintf(engine->gpu_problem, sizeof engine->gpu_problem,
+             "the GPU failed while it was at work; start the program again to use it");
+    for (Loaded *loaded = engine->loaded; loaded; loaded = loaded->next)
+        loaded->is_dead = loaded->is_dead || loaded->backend == engine->gpu;
+}
+
+static Loaded *find_loaded(Engine *engine, const ModelCard *card) {
+    note_loss(engine);
+    Loaded *loaded = engine->loaded;
+    while (loaded && (loaded->card != card || loaded->is_dead))
+        loaded = loaded->next;
+    return loaded;
+}
+
+/* The caller has the turn on the device, unless the model is loaded or belongs on the host. */
 static const Loaded *find_or_load(Engine *engine, Str model, Err *err) {
     pthread_mutex_lock(&engine->lock);
     const ModelCard *card = registry_find(&engine->registry, model, err);
-    Loaded *loaded = card ? engine->loaded : NULL;
-    while (loaded && (loaded->card != card || loaded->is_dead))
-        loaded = loaded->next;
+    Loaded *loaded = card ? find_loaded(engine, card) : NULL;
     if (card && !loaded)
         loaded = load(engine, card, err);
     pthread_mutex_unlock(&engine->lock);
     return loaded;
 }
 
+/* ---- the queue in front of the device ---- */
+
+static void unlink_waiter(Engine *engine, const Waiter *me) {
+    Waiter **link = &engine->queue;
+    while (*link != me)
+        link = &(*link)->next;
+    *link = me->next;
+    if (engine->queue_end == &me->next)
+        engine->queue_end = link;
+    pthread_cond_broadcast(&engine->queue_moved);
+}
+
+/* Waits behind those who came before. False when cancelled meanwhile. */
+static bool enter_queue(Engine *engine, Waiter *me, const atomic_bool *cancel) {
+    *me = (Waiter){0};
+    pthread_mutex_lock(&engine->queue_lock);
+    *engine->queue_end = me;
+    engine->queue_end = &me->next;
+    while (engine->queue != me && !atomic_load(cancel))
+        pthread_cond_wait(&engine->queue_moved, &engine->queue_lock);
+    bool is_cancelled = atomic_load(cancel);
+    if (is_cancelled)
+        unlink_waiter(engine, me);
+    pthread_mutex_unlock(&engine->queue_lock);
+    return !is_cancelled;
+}
+
+static void leave_queue(Engine *engine, const Waiter *me) {
+    pthread_mutex_lock(&engine->queue_lock);
+    unlink_waiter(engine, me);
+    pthread_mutex_unlock(&engine->queue_lock);
+}
+
 /* ---- chats ---- */
+
+/* A GPU takes the work of one thread at a time, so loading onto it waits for its turn, as chats do. Whoever
+ * has a turn may take engine->lock, never the other way round. */
+static const Loaded *open_model(Engine *engine, Str model, Err *err) {
+    Waiter me;
+    const atomic_bool never = false;
+    pthread_mutex_lock(&engine->lock);
+    const ModelCard *card = registry_find(&engine->registry, model, err);
+    const Loaded *loaded = card ? find_loaded(engine, card) : NULL;
+    bool uses_gpu = card && !loaded && driver_of(card)->uses_device && place_of(engine, card) != ON_HOST;
+    pthread_mutex_unlock(&engine->lock);
+    if (!card || loaded)
+        return loaded;
+    if (uses_gpu)
+        enter_queue(engine, &me, &never);
+    loaded = find_or_load(engine, model, err);
+    if (uses_gpu)
+        leave_queue(engine, &me);
+    return loaded;
+}
 
 Chat *chat_open(Engine *engine, Str model, Err *err) {
     double start = os_monotonic_ms();
-    const Loaded *loaded = find_or_load(engine, model, err);
+    const Loaded *loaded = open_model(engine, model, err);
     if (!loaded)
         return NULL;
     Chat *chat = calloc(1, sizeof *chat);
@@ -310,40 +380,15 @@ void chat_clear_cancel(Chat *chat) {
 
 /* ---- turns on the device ---- */
 
-static void leave_queue(Engine *engine, Waiter *me) {
-    Waiter **link = &engine->queue;
-    while (*link != me)
-        link = &(*link)->next;
-    *link = me->next;
-    if (engine->queue_end == &me->next)
-        engine->queue_end = link;
-    pthread_cond_broadcast(&engine->queue_moved);
-}
-
-/* Waits behind those who came before. False when cancelled meanwhile. */
 static bool begin_turn(Chat *chat, Waiter *me, Err *err) {
-    Engine *engine = chat->engine;
-    if (!chat->loaded->driver->uses_device)
-        return !atomic_load(&chat->cancel) || err_set(err, ERR_CANCELLED, "stopped");
-    *me = (Waiter){0};
-    pthread_mutex_lock(&engine->queue_lock);
-    *engine->queue_end = me;
-    engine->queue_end = &me->next;
-    while (engine->queue != me && !atomic_load(&chat->cancel))
-        pthread_cond_wait(&engine->queue_moved, &engine->queue_lock);
-    bool is_cancelled = atomic_load(&chat->cancel);
-    if (is_cancelled)
-        leave_queue(engine, me);
-    pthread_mutex_unlock(&engine->queue_lock);
-    return !is_cancelled || err_set(err, ERR_CANCELLED, "stopped");
+    bool is_free = !chat->loaded->driver->uses_device;
+    return (is_free ? !atomic_load(&chat->cancel) : enter_queue(chat->engine, me, &chat->cancel)) ||
+           err_set(err, ERR_CANCELLED, "stopped");
 }
 
 static void end_turn(Chat *chat, Waiter *me) {
-    if (!chat->loaded->driver->uses_device)
-        return;
-    pthread_mutex_lock(&chat->engine->queue_lock);
-    leave_queue(chat->engine, me);
-    pthread_mutex_unlock(&chat->engine->queue_lock);
+    if (chat->loaded->driver->uses_device)
+        leave_queue(chat->engine, me);
 }
 
 /* After its device was lost, a chat begins anew where the model can still be run. */
@@ -352,12 +397,6 @@ static bool revive(Chat *chat, Err *err) {
     const Loaded *old = chat->loaded;
     if (!old->driver->uses_device || !backend_is_lost(old->backend))
         return true;
-    pthread_mutex_lock(&engine->lock);
-    snprintf(engine->gpu_problem, sizeof engine->gpu_problem,
-             "the GPU failed while it was at work; start the program again to use it");
-    for (Loaded *loaded = engine->loaded; loaded; loaded = loaded->next)
-        loaded->is_dead = loaded->is_dead || loaded->backend == old->backend;
-    pthread_mutex_unlock(&engine->lock);
     const Loaded *fresh = find_or_load(engine, old->card->path.len ? old->card->path : old->card->name, err);
     void *state = fresh ? fresh->driver->chat_open(fresh->model, &chat->cancel, err) : NULL;
     if (!state)

@@ -1,6 +1,10 @@
 /* What becomes of models and chats when a GPU is missing, full, or lost: one sentence, the CPU where nobody
  * insisted, nothing leaked. The emulated GPU fails on request; a real one is not asked to. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/runner.h"
 #include "tests/unit/engine_support.h"
@@ -154,14 +158,61 @@ static void a_lost_gpu_ends_the_turn_and_the_next_uses_the_cpu(void) {
                   chat_generate(chat, &(Sampling){.max_tokens = 20}, NULL, (ChatSink){0}, &usage, &err);
         CHECK_MSG(!ok, "the fault of launch %d went by", at);
         CHECK_INT(err.code, ERR_INTERNAL);
+        Chat *fresh = fake_chat(engine, S("")); /* who comes before anybody has noticed */
+        expect_backend(fresh, "cpu", "GPU failed");
         expect_works(chat);
         expect_backend(chat, "cpu", "GPU failed");
         expect_works(other);
         expect_backend(other, "cpu", "GPU failed");
-        chat_close(chat), chat_close(other);
+        chat_close(chat), chat_close(other), chat_close(fresh);
         engine_close(engine);
     }
     emulator_reset();
+}
+
+typedef struct Guest {
+    Engine *engine;
+    pthread_t thread;
+    atomic_bool is_in;
+    bool was_in_before; /* while another had the turn */
+    Chat *chat;
+} Guest;
+
+static void *bring_a_model(void *argument) {
+    Guest *guest = argument;
+    Err err = {0};
+    guest->chat = chat_open(guest->engine, S("synthetic:qwen3-tiny:q8_0"), &err);
+    atomic_store(&guest->is_in, true);
+    return NULL;
+}
+
+static bool let_it_try(void *ctx, int32_t id, const float *logits, size_t vocabulary) {
+    Guest *guest = ctx;
+    (void)id, (void)logits, (void)vocabulary;
+    pthread_create(&guest->thread, NULL, bring_a_model, guest);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    guest->was_in_before = atomic_load(&guest->is_in);
+    return false;
+}
+
+/* A second model is loaded when the first one's turn is over: a GPU takes the work of one thread at a time.
+ */
+static void loading_waits_for_its_turn(void) {
+    begin();
+    Err err = {0};
+    int32_t ids[] = {1, 2, 3};
+    Guest guest = {.engine = engine_on(S("cuda"), 256)};
+    Chat *chat = fake_chat(guest.engine, S(""));
+    CHECK_OK(chat_sync_tokens(chat, ids, 3, &err), err);
+    ChatSink sink = {.ctx = &guest, .token = let_it_try};
+    CHECK_OK(chat_generate(chat, &(Sampling){.max_tokens = 3, .ignore_end = true}, NULL, sink, NULL, &err),
+             err);
+    pthread_join(guest.thread, NULL);
+    CHECK(!guest.was_in_before && guest.chat);
+    expect_works(guest.chat);
+    expect_backend(guest.chat, "cuda", NULL);
+    chat_close(chat), chat_close(guest.chat);
+    engine_close(guest.engine);
 }
 
 #else
@@ -181,6 +232,7 @@ static const TestCase CASES[] = {
     {"a prompt too long for the memory is refused", a_prompt_too_long_for_the_memory_is_refused},
     {"a lost GPU ends the turn and the next uses the CPU",
      a_lost_gpu_ends_the_turn_and_the_next_uses_the_cpu},
+    {"loading waits for its turn", loading_waits_for_its_turn},
 #else
     {"needs the emulated GPU", needs_the_emulated_gpu},
 #endif
