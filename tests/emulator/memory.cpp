@@ -587,8 +587,8 @@ bool emulator_sees_memory(void) {
 void emulator_mark_written(const void *at, size_t bytes) {
     memory_set_written(at, bytes);
 }
-bool emulator_is_written(const void *at, size_t bytes) {
-    return memory_is_written(at, bytes);
+bool emulator_is_written(const void *at, size_t bytes) { /* what kernels write is not seen unchecked */
+    return emulator_sees_memory() ? memory_is_written(at, bytes) : memory_covers(at, bytes);
 }
 bool emulator_is_device(const void *at, size_t bytes) {
     return memory_covers(at, bytes);
