@@ -74,13 +74,12 @@ DEVICE void write_value(const KvRows &kv, char *row, int64_t column, float value
     }
 }
 
-/* Rotates the pairs of a head; nobody but this lane touches its pairs. */
-DEVICE void turn_pairs(float *head, const TurnArgs &args, int position) {
-    const Remember &r = args.r;
+/* Rotates the pairs of a head; nobody but this lane touches its pairs. turn: of each pair, in shared memory.
+ */
+DEVICE void turn_pairs(float *head, const Remember &r, const double *turn, int position) {
     int pairs = r.n_rot / 2;
     for (int j = lane_id(); j < pairs; j += 32) {
-        double turns = position * args.turn[j];
-        float2 by = sine_and_cosine(r.factors ? turns / r.factors[j] : turns);
+        float2 by = sine_and_cosine(position * turn[j]);
         int first = r.kind == ROPE_NORM ? 2 * j : j, second = r.kind == ROPE_NORM ? first + 1 : j + pairs;
         float a = head[first], b = head[second];
         head[first] = a * by.y - b * by.x;
@@ -92,21 +91,26 @@ static __global__ void __launch_bounds__(THREADS) turn_heads(const TurnArgs args
     const Remember &r = args.r;
     int slot = (int)blockIdx.x * WARPS + warp_id(), i = (int)blockIdx.y, lane = lane_id();
     int slots = r.heads + r.kv_heads + (args.writes_rows ? r.kv_heads : 0);
-    if (slot >= slots)
-        return;
     bool is_query = slot < r.heads, is_value = slot >= r.heads + r.kv_heads;
     int head = is_query ? slot : is_value ? slot - r.heads - r.kv_heads : slot - r.heads;
-    int width = is_value ? r.value_dim : r.head_dim, position = r.positions[i];
+    int width = slot >= slots ? 0 : is_value ? r.value_dim : r.head_dim, position = r.positions[i];
     size_t at = ((size_t)i * (is_query ? r.heads : r.kv_heads) + head) * width;
     const float *from = (is_query ? r.q : is_value ? r.v : r.k) + at;
     const float *weight = is_query ? r.q_norm : is_value ? (const float *)0 : r.k_norm;
 
-    float *shared = (float *)block_shared() + warp_id() * WIDEST, squares = 0, value[WIDEST / 32];
+    double *turn = (double *)block_shared();
+    float *shared = (float *)(turn + PAIRS) + warp_id() * WIDEST, squares = 0, value[WIDEST / 32];
     UNROLL for (int k = 0; k < WIDEST / 32; k++) {
         int c = lane + 32 * k;
         value[k] = c < width ? from[c] : 0.0f;
         squares += value[k] * value[k];
     }
+    /* Arguments serve one address at a time: a warp reads each turn once, for the block. */
+    for (int j = (int)threadIdx.x; j < r.n_rot / 2; j += THREADS)
+        turn[j] = r.factors ? args.turn[j] / r.factors[j] : args.turn[j];
+    block_sync();
+    if (slot >= slots)
+        return;
     if (weight) {
         float factor = 1 / sqrtf(warp_sum(squares) / width + r.eps);
         UNROLL for (int k = 0; k < WIDEST / 32; k++) {
@@ -121,7 +125,7 @@ static __global__ void __launch_bounds__(THREADS) turn_heads(const TurnArgs args
     }
     warp_sync();
     if (!is_value)
-        turn_pairs(shared, args, position);
+        turn_pairs(shared, r, turn, position);
     warp_sync();
 
     float *to = is_query ? r.q + at : r.k + at;
@@ -179,7 +183,7 @@ static bool launch_turns(CudaQueue *queue, const Remember *r, bool writes_rows) 
         args.turn[j] = turn;
     int slots = r->heads + (writes_rows ? 2 : 1) * r->kv_heads;
     Extent grid = {(unsigned)((slots + WARPS - 1) / WARPS), (unsigned)r->n, 1}, block = {THREADS, 1, 1};
-    LAUNCH(queue, grid, block, WARPS * WIDEST * sizeof(float), args, turn_heads);
+    LAUNCH(queue, grid, block, PAIRS * sizeof(double) + WARPS * WIDEST * sizeof(float), args, turn_heads);
     return true;
 }
 
