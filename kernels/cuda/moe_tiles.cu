@@ -47,7 +47,7 @@ typedef struct Tile {
     float scales[2 * STEPS][SCALE_PITCH]; /* per 32 values, or per 16 */
     float mins[STEPS][SCALE_PITCH];
     float2 x_scales[TOKENS][STEPS + 1];
-    int pairs[TOKENS];
+    int pairs[TOKENS], x_rows[TOKENS];
     int expert, first, count; /* expert -1: no tile */
 } Tile;
 
@@ -172,12 +172,12 @@ template <typename Format, bool GATED> struct Filler {
         UNROLL for (int j = 0; j < TOKENS * STAGE / 16 / TILE_THREADS; j++) {
             int i = (int)threadIdx.x + TILE_THREADS * j, token = i / 16, at = stage * STAGE + i % 16 * 16;
             bool valid = token < tile->count && at < args.cols;
-            const char *row = args.x.base + tile->pairs[token] / args.x_pairs * args.x.stride;
+            const char *row = args.x.base + tile->x_rows[token] * args.x.stride;
             copy_async16(tile->x + token * PITCH + i % 16 * 16, row + (valid ? at : 0), valid);
         }
         UNROLL for (int j = 0; j < TOKENS * STEPS / TILE_THREADS; j++) {
             int i = (int)threadIdx.x + TILE_THREADS * j, token = i / STEPS, block = stage * STEPS + i % STEPS;
-            const float *row = args.x.scale + tile->pairs[token] / args.x_pairs * args.x.scale_stride;
+            const float *row = args.x.scale + tile->x_rows[token] * args.x.scale_stride;
             uint2 pair = make_uint2(0, 0);
             if (token < tile->count && block * 32 < args.cols)
                 pair = load8(row + 2 * block);
@@ -198,7 +198,7 @@ template <bool IS_BF16, bool GATED> struct Filler<Format16<IS_BF16, true>, GATED
     DEVICE void activations(const TileArgs &args, Tile *tile, int stage) {
         UNROLL for (int j = 0; j < TOKENS * STAGE / 16 / TILE_THREADS; j++) {
             int i = (int)threadIdx.x + TILE_THREADS * j, token = i / 16, at = stage * STAGE / 2 + i % 16 * 8;
-            const char *row = args.x.base + tile->pairs[token] / args.x_pairs * args.x.stride;
+            const char *row = args.x.base + tile->x_rows[token] * args.x.stride;
             float x[8] = {};
             if (token < tile->count && at < args.cols) {
                 load_four<true>(x, (const float *)row, at, args.cols);
@@ -358,7 +358,9 @@ static __global__ void __launch_bounds__(TILE_THREADS) tile_kernel(const TileArg
         return;
     if (threadIdx.x < TOKENS) {
         int token = (int)threadIdx.x < tile->count ? (int)threadIdx.x : 0;
-        tile->pairs[threadIdx.x] = args.order[args.experts + 1 + tile->first + token];
+        int pair = args.order[args.experts + 1 + tile->first + token];
+        tile->pairs[threadIdx.x] = pair;
+        tile->x_rows[threadIdx.x] = pair / args.x_pairs;
     }
     block_sync();
     Where where = {warp_id() % 4 * 16, warp_id() / 4 * 32, 0};
