@@ -161,6 +161,7 @@ static __global__ void __launch_bounds__(Tile::THREADS) gemm_half(const GemmArgs
         if (next < tiles)
             copy_stage<Tile>(ring + next % Tile::STAGES * Tile::STAGE, x, weight, next, a.weight.cols);
         copy_async_commit();
+        warp_sync(); /* lanes at the last columns went another way; products want the warp as one */
         add_stage<Tile, is_bf16>(acc, ring + tile % Tile::STAGES * Tile::STAGE);
     }
     copy_async_wait<0>();
