@@ -31,6 +31,10 @@ print(found[0].rsplit("/", 1)[0] if found else "")' 2>/dev/null)
     libraries=$libraries${blas:+:$blas}
 fi
 libraries=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+if [ -d "$build/shared" ]; then
+    MUX_SHARED=$(cd "$build/shared" && pwd)
+    export MUX_SHARED
+fi
 row() { echo "$(date +%F),$gpu,$commit,$*" >>"$csv"; }
 
 # step NAME SECONDS COMMAND...: one log; a program that prints a count is counted by it.
