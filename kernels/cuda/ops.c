@@ -86,7 +86,12 @@ static void op_embed(Backend *backend, float *out, Tensor table, const int32_t *
     CudaBackend *cuda = (CudaBackend *)backend;
     if (is_stopped(cuda))
         return;
-    EmbedArgs args = {table, ids, out, n};
+    EmbedArgs args;
+    memset(&args, 0, sizeof args); /* recorded launches are compared with their gaps */
+    args.table = table;
+    args.ids = ids;
+    args.out = out;
+    args.n = n;
     ops_launched(cuda, cuda_embed(cuda->queue, &args), "rows of this type");
     written_floats(cuda, out, n * table.cols);
 }
@@ -96,7 +101,14 @@ static void op_rms_norm(Backend *backend, float *out, const float *x, const floa
     CudaBackend *cuda = (CudaBackend *)backend;
     if (is_stopped(cuda))
         return;
-    NormArgs args = {.out = out, .x = x, .weight = weight, .rows = rows, .d = d, .eps = eps};
+    NormArgs args;
+    memset(&args, 0, sizeof args);
+    args.out = out;
+    args.x = x;
+    args.weight = weight;
+    args.rows = rows;
+    args.d = d;
+    args.eps = eps;
     written_floats(cuda, out, rows * d);
     Q8Slot *slot = NULL;
     if (d % 32 == 0 && rows <= TENSOR_CORE_ROWS && is_wished(cuda, out, d))
@@ -137,14 +149,62 @@ static void op_rope(Backend *backend, float *x, const int32_t *positions, int n,
     written_floats(cuda, x, (int64_t)n * heads * head_dim);
 }
 
-static void op_kv_write(Backend *backend, KvRows kv, const float *x, const int32_t *positions, int n) {
-    CudaBackend *cuda = (CudaBackend *)backend;
-    if (!is_stopped(cuda))
-        ops_launched(cuda, cuda_kv_write(cuda->queue, kv, x, positions, n), "keys and values of this type");
+/* Recorded launches are compared byte for byte, and the gaps between the members of what a caller has on its
+ * stack hold anything: what reaches a launch is copied member by member into zeroed memory. */
+static void copy_rows(KvRows *out, const KvRows *rows) {
+    out->base = rows->base;
+    out->type = rows->type;
+    out->row_values = rows->row_values;
+    out->row_bytes = rows->row_bytes;
+    out->pages = rows->pages;
+    out->page_rows = rows->page_rows;
+    out->page_bytes = rows->page_bytes;
 }
 
-static void op_remember(Backend *backend, const Remember *args) {
+static void copy_remember(Remember *out, const Remember *r) {
+    memset(out, 0, sizeof *out);
+    out->q = r->q, out->k = r->k, out->v = r->v;
+    out->q_norm = r->q_norm, out->k_norm = r->k_norm;
+    out->eps = r->eps;
+    copy_rows(&out->keys, &r->keys);
+    copy_rows(&out->values, &r->values);
+    out->positions = r->positions;
+    out->n = r->n, out->heads = r->heads, out->kv_heads = r->kv_heads;
+    out->head_dim = r->head_dim, out->value_dim = r->value_dim, out->n_rot = r->n_rot;
+    out->kind = r->kind;
+    out->base = r->base;
+    out->factors = r->factors;
+}
+
+static void copy_attend(Attend *out, const Attend *a) {
+    memset(out, 0, sizeof *out);
+    out->out = a->out;
+    out->q = a->q;
+    copy_rows(&out->keys, &a->keys);
+    copy_rows(&out->values, &a->values);
+    out->positions = a->positions;
+    out->n = a->n, out->last_position = a->last_position;
+    out->heads = a->heads, out->kv_heads = a->kv_heads;
+    out->head_dim = a->head_dim, out->value_dim = a->value_dim;
+    out->scale = a->scale;
+    out->window = a->window;
+    out->softcap = a->softcap;
+    out->sinks = a->sinks;
+}
+
+static void op_kv_write(Backend *backend, KvRows kv, const float *x, const int32_t *positions, int n) {
     CudaBackend *cuda = (CudaBackend *)backend;
+    KvRows rows;
+    memset(&rows, 0, sizeof rows);
+    copy_rows(&rows, &kv);
+    if (!is_stopped(cuda))
+        ops_launched(cuda, cuda_kv_write(cuda->queue, rows, x, positions, n), "keys and values of this type");
+}
+
+static void op_remember(Backend *backend, const Remember *caller) {
+    CudaBackend *cuda = (CudaBackend *)backend;
+    Remember copy, *args = &copy;
+    copy_remember(&copy, caller);
     if (is_stopped(cuda))
         return;
     ops_launched(cuda, cuda_remember(cuda->queue, args), "keys and values of this type");
@@ -159,7 +219,8 @@ static int planned_position(int last_position) {
 }
 
 static bool attend_few(CudaBackend *cuda, const Attend *attend) {
-    Attend planned = *attend;
+    Attend planned;
+    copy_attend(&planned, attend);
     planned.last_position = planned_position(attend->last_position);
     size_t bytes =
         cuda_attend_partial_bytes(attend->n, attend->heads, attend->value_dim, planned.last_position);
@@ -189,10 +250,15 @@ static void op_attend(Backend *backend, const Attend *attend) {
 
 /* ---- experts ---- */
 
-static void op_route(Backend *backend, const Route *args) {
+static void op_route(Backend *backend, const Route *caller) {
     CudaBackend *cuda = (CudaBackend *)backend;
+    Route route;
+    memset(&route, 0, sizeof route);
+    route.ids = caller->ids, route.weights = caller->weights, route.logits = caller->logits;
+    route.n = caller->n, route.experts = caller->experts, route.used = caller->used;
+    route.normalise = caller->normalise;
     if (!is_stopped(cuda))
-        ops_launched(cuda, cuda_route(cuda->queue, args), "so many experts");
+        ops_launched(cuda, cuda_route(cuda->queue, &route), "so many experts");
 }
 
 static void op_experts(Backend *backend, const Experts *experts) {

@@ -375,8 +375,17 @@ static Layer open_layer(Backend *cuda, Backend *ref) {
     return l;
 }
 
+/* Leaves other bytes on the stack each time: what launches are made of must not hold any of them. */
+static __attribute__((noinline)) void dirty_the_stack(void) {
+    volatile uint8_t bytes[20000];
+    uint8_t value = (uint8_t)test_random();
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = value;
+}
+
 static void run_layer(Layer *l, const int32_t *ids, int n) {
     const Ops *ops = backend_ops(l->cuda);
+    dirty_the_stack();
     int32_t positions[16] = {0};
     StepInputs inputs = backend_begin(l->cuda, ids, positions, n);
     ops->embed(l->cuda, l->hidden.address, l->table.device, inputs.ids, n);
@@ -426,7 +435,8 @@ static void test_steps_replay(void) {
         CHECK(same_bits(again, rows[i], WIDTH));
         free(again);
     }
-    CHECK_INT(counters_of(cuda).launches, seen.launches); /* all from graphs */
+    CHECK_INT(counters_of(cuda).launches, seen.launches); /* all from graphs, as they are */
+    CHECK_INT(counters_of(cuda).graphs_changed, 0);
     for (int i = 0; i < 5; i++)
         free(rows[i]);
     close_layer(&l);
@@ -628,6 +638,50 @@ static void test_attention(void) {
         check_attention(cuda, ref, 70, 100);
     }
     backend_close(cuda), backend_close(ref);
+}
+
+/* Gaps between members hold anything, and steps that are the same are still seen to be. */
+static void test_gaps(void) {
+    enum { DIM = 64, ROWS = 8, EXPERTS = 8 };
+    Backend *cuda = open_cuda();
+    Mem floats, rows;
+    CHECK(backend_alloc(cuda, 8 * DIM * sizeof(float), &floats));
+    CHECK(backend_alloc(cuda, 2 * ROWS * kv_row_bytes(DTYPE_F16, DIM), &rows));
+    float *at = floats.address;
+    for (int step = 0; step < 6; step++) {
+        KvRows kv;
+        Remember r;
+        Attend a;
+        Route route;
+        int noise = (int)test_random();
+        memset(&kv, noise, sizeof kv), memset(&r, noise, sizeof r);
+        memset(&a, noise, sizeof a), memset(&route, noise, sizeof route);
+        kv.base = rows.address, kv.type = DTYPE_F16, kv.row_values = DIM;
+        kv.row_bytes = kv_row_bytes(DTYPE_F16, DIM), kv.pages = NULL, kv.page_rows = 0, kv.page_bytes = 0;
+        StepInputs inputs = backend_begin(cuda, (int32_t[]){0}, (int32_t[]){step}, 1);
+        r.q = at, r.k = at + DIM, r.v = at + 2 * DIM, r.q_norm = r.k_norm = NULL, r.eps = 0;
+        memcpy(&r.keys, &kv, sizeof kv), memcpy(&r.values, &kv, sizeof kv);
+        r.values.base = (char *)rows.address + ROWS * kv.row_bytes;
+        r.positions = inputs.positions, r.n = r.heads = r.kv_heads = 1;
+        r.head_dim = r.value_dim = r.n_rot = DIM, r.kind = ROPE_NEOX, r.base = 1e4f, r.factors = NULL;
+        backend_ops(cuda)->remember(cuda, &r);
+        backend_ops(cuda)->kv_write(cuda, kv, at, inputs.positions, 1);
+        a.out = at + 3 * DIM, a.q = at, a.positions = inputs.positions, a.n = 1, a.last_position = step;
+        memcpy(&a.keys, &kv, sizeof kv), memcpy(&a.values, &r.values, sizeof kv);
+        a.heads = a.kv_heads = 1, a.head_dim = a.value_dim = DIM, a.scale = 1, a.window = 0, a.softcap = 0;
+        a.sinks = NULL;
+        backend_ops(cuda)->attend(cuda, &a);
+        route.ids = (int32_t *)(void *)(at + 4 * DIM), route.weights = at + 5 * DIM, route.logits = at;
+        route.n = 1, route.experts = EXPERTS, route.used = 2, route.normalise = true;
+        backend_ops(cuda)->route(cuda, &route);
+        wait_for(cuda);
+    }
+    QueueCounters seen = counters_of(cuda);
+    CHECK_INT(seen.graphs_built, 1);
+    CHECK_INT(seen.graphs_changed, 0);
+    CHECK_INT(seen.graphs_started, 5);
+    backend_free(cuda, &floats), backend_free(cuda, &rows);
+    backend_close(cuda);
 }
 
 /* ---- failures ---- */
@@ -853,6 +907,7 @@ static const TestCase CASES[] = {
     {"rounding is never stale", test_rounding_is_never_stale},
     {"choices", test_choices},
     {"attention in pages", test_attention},
+    {"gaps are not compared", test_gaps},
     {"no such device", test_no_such_device},
 #ifdef MUX_EMULATED
     {"refusals", test_refusals},
