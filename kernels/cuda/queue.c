@@ -181,6 +181,7 @@ static void close_ring(Ring *ring) {
     for (int i = 0; i < RING_SLOTS; i++)
         if (ring->read[i])
             cudaEventDestroy(ring->read[i]);
+    *ring = (Ring){.slot_bytes = ring->slot_bytes};
 }
 
 static void drop_exec(Graph *graph) {
@@ -522,11 +523,13 @@ static bool open_ring(CudaQueue *queue, Ring *ring) {
                      "taking pinned host memory"))
         return false;
     ring->bytes = bytes;
-    queue->counters.pinned_bytes += RING_SLOTS * ring->slot_bytes;
     for (int i = 0; i < RING_SLOTS; i++)
         if (!queue_check(queue, cudaEventCreateWithFlags(&ring->read[i], cudaEventDisableTiming),
-                         "making an event"))
+                         "making an event")) {
+            close_ring(ring);
             return false;
+        }
+    queue->counters.pinned_bytes += RING_SLOTS * ring->slot_bytes;
     return true;
 }
 

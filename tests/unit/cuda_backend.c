@@ -823,6 +823,7 @@ static void test_failing_calls(void) {
     static const char *const CALLS[] = {"cudaLaunchKernel",
                                         "cudaMemcpyAsync",
                                         "cudaMallocHost",
+                                        "cudaEventCreateWithFlags",
                                         "cudaGraphCreate",
                                         "cudaGraphAddKernelNode",
                                         "cudaGraphInstantiate",
@@ -834,6 +835,7 @@ static void test_failing_calls(void) {
                                         "cuMemMap",
                                         "cuMemSetAccess",
                                         "cuMemAddressReserve"};
+    static const uint8_t LARGE[300 << 10]; /* copied by way of the large ring, which is made when needed */
     for (size_t c = 0; c < sizeof CALLS / sizeof *CALLS; c++) {
         Backend *cuda = open_cuda();
         float ones[64] = {1}, got[64];
@@ -842,9 +844,10 @@ static void test_failing_calls(void) {
         for (int step = 0; step < 6; step++) {
             KernelError error;
             Mem mem = {0}, range = {0};
-            bool ok = backend_alloc(cuda, sizeof ones, &mem) && backend_reserve(cuda, 4 << 20, &range) &&
+            bool ok = backend_alloc(cuda, sizeof LARGE, &mem) && backend_reserve(cuda, 4 << 20, &range) &&
                       backend_commit(cuda, &range, 2000);
             if (ok) {
+                backend_put(cuda, mem, 0, LARGE, sizeof LARGE);
                 backend_put(cuda, mem, 0, ones, sizeof ones);
                 backend_begin(cuda, (int32_t[]){0}, (int32_t[]){0}, 1);
                 backend_ops(cuda)->add(cuda, range.address, mem.address, 64);
