@@ -458,6 +458,7 @@ const float *chat_logits(Chat *chat, size_t *vocabulary) {
 
 void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out) {
     *out = (LoadReport){.load_ms = chat->load_ms};
+    out->file_bytes = chat->loaded->card->file_bytes;
     chat->loaded->driver->report(chat->state, out);
     if (!chat->loaded->driver->uses_device) {
         memcpy(out->device, "scripted", sizeof "scripted");

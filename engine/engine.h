@@ -70,7 +70,8 @@ typedef struct GpuCard {
     size_t memory_bytes, memory_free;
     int clock_mhz, memory_clock_mhz; /* 0 = unknown */
 } GpuCard;
-/* At most `most` of them; returns how many there are. With none, why says why, in one sentence. */
+/* At most `most` of them, which takes tenths of a second where there are some; returns how many there are.
+ * With none, why says why, in one sentence. */
 size_t engine_gpus(GpuCard *out, size_t most, Err *why);
 
 /* Loads the model if needed (milliseconds when mapped). model empty = the default. */
@@ -152,6 +153,7 @@ typedef struct LoadReport {
     size_t weight_bytes; /* bytes of weights touched per generated token */
     size_t kv_bytes_per_token;
     size_t vocabulary;            /* ids there are */
+    size_t file_bytes;            /* of the model's file; 0 = it has none */
     double read_bytes_per_second; /* measured when bench asks; 0 otherwise */
     size_t device_bytes;          /* device memory held now, all models and chats; 0 on a host */
     char backend[16], device[128];

@@ -66,7 +66,8 @@ Backend *backend_open(const BackendConfig *config, KernelError *error); /* NULL 
 void backend_close(Backend *backend);                                   /* NULL is fine */
 void backend_info(const Backend *backend, DeviceInfo *out);
 /* The CUDA devices of this machine, at most `capacity`; returns how many there are. When there are none, *why
- * says why in one sentence (no such build, no driver, driver too old, no device). Opens nothing. */
+ * says why in one sentence (no such build, no driver, driver too old, no device). With capacity 0 it only
+ * counts; the free memory of a device is known once it was woken, which takes tenths of a second. */
 int backend_cuda_devices(DeviceInfo *out, int capacity, KernelError *why);
 
 /* ---- memory ---- */

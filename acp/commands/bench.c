@@ -1,5 +1,8 @@
 /* bench: prompt and generation speed of a model, and how much of the memory's bandwidth that is. */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "acp/commands/commands.h"
 #include "acp/house.h"
@@ -72,6 +75,28 @@ static bool measure(Chat *chat, const Settings *settings, BenchResult *result, E
     return ok;
 }
 
+/* How fast the model's file comes from the disk when no cache has it: bytes per second over its first part,
+ * read past the cache. 0 where that cannot be done. */
+static double disk_rate(Str path) {
+    enum { PIECE = 8 << 20, MOST = 64 };
+    Arena scratch = {0};
+    void *piece = aligned_alloc(4096, PIECE);
+    int file = piece ? open(str_cstr(&scratch, path), O_RDONLY | O_CLOEXEC | O_DIRECT) : -1;
+    double begun = os_monotonic_ms(), bytes = 0;
+    for (int i = 0; file >= 0 && i < MOST; i++) {
+        ssize_t n = read(file, piece, PIECE);
+        if (n <= 0)
+            break;
+        bytes += (double)n;
+    }
+    double ms = os_monotonic_ms() - begun;
+    if (file >= 0)
+        close(file);
+    free(piece);
+    arena_free(&scratch);
+    return bytes > 0 && ms > 0 ? bytes / ms * 1e3 : 0;
+}
+
 static Json *speed_json(size_t n, double best, double middle) {
     Json *json = json_object();
     json_put_int(json, "n", (int64_t)n);
@@ -90,6 +115,11 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
     double gbps = bytes * gen_best / 1e9, read_gbps = result->load.read_bytes_per_second / 1e9;
     size_t threads = settings_count(settings, OPT_THREADS, (size_t)os_cpu_count());
     Str backend = str_of(result->load.backend);
+    bool is_copied = result->load.device_bytes && result->load.file_bytes; /* a host maps the file instead */
+    double load_gbps = is_copied && result->load.load_ms > 0
+                           ? (double)result->load.file_bytes / result->load.load_ms / 1e6
+                           : 0;
+    double disk_gbps = is_copied ? disk_rate(card->path) / 1e9 : 0;
     if (!settings_has(settings, OPT_JSON)) {
         printf("%.*s %.*s on %.*s (%s), %zu threads, loaded in %.1f ms\n", STR_ARG(card->name),
                STR_ARG(card->type), STR_ARG(backend), result->load.device, threads, result->load.load_ms);
@@ -97,6 +127,8 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
                prompt_median);
         printf("generation  %5zu tokens: best %9.1f tok/s, median %9.1f, %.2f of %.2f GB/s\n", result->gen_n,
                gen_best, gen_median, gbps, read_gbps);
+        if (load_gbps > 0)
+            printf("loading     %9.2f GB/s; the disk gives %.2f GB/s\n", load_gbps, disk_gbps);
         if (result->load.note[0])
             printf("not on a GPU: %s\n", result->load.note);
         return fflush(stdout) == 0;
@@ -114,6 +146,8 @@ static bool report(const Settings *settings, const ModelCard *card, BenchResult 
     json_put(json, "gen", gen);
     json_put_num(json, "read_gbps", read_gbps);
     json_put_num(json, "load_ms", result->load.load_ms);
+    json_put_num(json, "load_gbps", load_gbps);
+    json_put_num(json, "disk_gbps", disk_gbps);
     json_put_num(json, "device_bytes", (double)result->load.device_bytes);
     if (result->load.note[0])
         json_put_str(json, "note", str_of(result->load.note));

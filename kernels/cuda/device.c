@@ -55,6 +55,18 @@ bool device_facts(int device, DeviceInfo *out, char *name, size_t name_bytes, Ke
     return true;
 }
 
+/* Asking wakes the device: some tenths of a second, which those pay who ask for facts. */
+static void read_free_memory(int device, DeviceInfo *out) {
+    int before = 0;
+    size_t available, total;
+    if (cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(device) == cudaSuccess) {
+        if (cudaMemGetInfo(&available, &total) == cudaSuccess)
+            out->memory_free = available;
+        cudaSetDevice(before);
+    }
+    cudaGetLastError();
+}
+
 int cuda_devices(DeviceInfo *out, int capacity, KernelError *why) {
     int count = 0;
     cudaError_t status = cudaGetDeviceCount(&count);
@@ -63,9 +75,11 @@ int cuda_devices(DeviceInfo *out, int capacity, KernelError *why) {
         return 0;
     }
     char name[96];
-    for (int i = 0; i < count && i < capacity; i++)
+    for (int i = 0; i < count && i < capacity; i++) {
         if (!device_facts(i, &out[i], name, sizeof name, why))
             return i;
+        read_free_memory(i, &out[i]);
+    }
     return count;
 }
 
