@@ -26,6 +26,7 @@ static const struct {
     [OPT_BACKEND] = {"backend", 0, "NAME", KIND_TEXT, "MUX_BACKEND", "cuda, cpu or ref; best by default"},
     [OPT_DEVICE] = {"device", 0, "N", KIND_COUNT, "MUX_DEVICE", "which GPU, from 0"},
     [OPT_KV] = {"kv", 0, "TYPE", KIND_TEXT, "MUX_KV", "keys and values in f16, bf16, q8_0 or f32"},
+    [OPT_GPU_OPTIONS] = {"gpu-options", 0, "WORDS", KIND_TEXT, "MUX_GPU_OPTIONS", "wgmma, wait-each"},
     [OPT_THREADS] = {"threads", 't', "N", KIND_COUNT, "MUX_THREADS", "threads; all processors by default"},
     [OPT_CONTEXT] = {"context", 0, "TOKENS", KIND_COUNT, "MUX_CONTEXT", "longest prompt and answer together"},
     [OPT_LOG] = {"log", 0, "LEVEL", KIND_TEXT, "MUX_LOG", "error, warn, info or debug on stderr"},

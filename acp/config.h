@@ -21,6 +21,7 @@ typedef enum OptionId {
     OPT_BACKEND,
     OPT_DEVICE,
     OPT_KV,
+    OPT_GPU_OPTIONS,
     OPT_THREADS,
     OPT_CONTEXT,
     OPT_LOG,
@@ -64,7 +65,7 @@ typedef enum OptionId {
 /* What every command that uses a model takes. */
 #define OPTIONS_ENGINE                                                                                       \
     (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(DEVICE) | OPTION(KV) |     \
-     OPTION(THREADS) | OPTION(CONTEXT))
+     OPTION(GPU_OPTIONS) | OPTION(THREADS) | OPTION(CONTEXT))
 #define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG))
 
 typedef struct Settings {

@@ -32,6 +32,7 @@ Engine *house_engine(House *house, Err *err) {
         .tiny_path = settings_text(s, OPT_TINY),
         .backend = settings_text(s, OPT_BACKEND),
         .device = (int)settings_count(s, OPT_DEVICE, 0),
+        .gpu_options = settings_text(s, OPT_GPU_OPTIONS),
         .kv_type = settings_text(s, OPT_KV),
         .threads = (int)settings_count(s, OPT_THREADS, 0),
         .context = settings_count(s, OPT_CONTEXT, 0),

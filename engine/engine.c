@@ -65,6 +65,7 @@ Engine *engine_open(const EngineConfig *config, Err *err) {
     }
     engine->config = *config;
     engine->config.backend = str_copy(&engine->arena, config->backend);
+    engine->config.gpu_options = str_copy(&engine->arena, config->gpu_options);
     engine->config.kv_type = str_copy(&engine->arena, config->kv_type);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->queue_lock, NULL);
@@ -127,7 +128,10 @@ size_t engine_gpus(GpuCard *out, size_t most, Err *why) {
 /* ---- loading, under engine->lock ---- */
 
 static Backend *open_backend(Engine *engine, const char *name, KernelError *failure) {
-    BackendConfig config = {.name = name, .threads = engine->config.threads, .device = engine->config.device};
+    BackendConfig config = {.name = name,
+                            .threads = engine->config.threads,
+                            .device = engine->config.device,
+                            .gpu_options = str_cstr(&engine->arena, engine->config.gpu_options)};
     return backend_open(&config, failure);
 }
 

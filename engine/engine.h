@@ -30,12 +30,13 @@ typedef struct Chat Chat;
 typedef struct EngineConfig {
     Str default_model; /* name or path; empty = the embedded "mux-tiny" */
     Str models_dir;    /* folder scanned for *.gguf; may be empty */
-    Str tiny_path;  /* the embedded model's file; empty = found beside the program or in its share folder */
-    Str backend;    /* "cuda", "cpu", "ref"; empty = a GPU for models that are worth it, else the CPU */
-    int device;     /* which GPU, from 0 */
-    Str kv_type;    /* of keys and values: "f16", "bf16", "q8_0", "f32"; empty = f16 */
-    int threads;    /* 0 = processors available */
-    size_t context; /* most tokens of a Chat; 0 = min(model's own, 8192) */
+    Str tiny_path;   /* the embedded model's file; empty = found beside the program or in its share folder */
+    Str backend;     /* "cuda", "cpu", "ref"; empty = a GPU for models that are worth it, else the CPU */
+    int device;      /* which GPU, from 0 */
+    Str gpu_options; /* BackendConfig's words; empty = none */
+    Str kv_type;     /* of keys and values: "f16", "bf16", "q8_0", "f32"; empty = f16 */
+    int threads;     /* 0 = processors available */
+    size_t context;  /* most tokens of a Chat; 0 = min(model's own, 8192) */
 } EngineConfig;
 
 typedef enum PromptStyle {

@@ -60,6 +60,9 @@ typedef struct BackendConfig {
     const char *name; /* NULL = the best that opens: a CUDA device, else "cpu" */
     int threads;      /* 0 = processors available */
     int device;       /* which of the devices of that kind; 0 is the first */
+    /* "cuda" only, words with commas between, NULL = none: "wgmma" (attention of large batches by the kernel
+     * for compute 9.0), "wait-each" (wait after every launch, so that a failure names its kernel). */
+    const char *gpu_options;
 } BackendConfig;
 
 Backend *backend_open(const BackendConfig *config, KernelError *error); /* NULL + sentence on failure */

@@ -78,6 +78,21 @@ static void open_library(CudaBackend *cuda) {
         snprintf(text + used, room, ", without cuBLASLt");
 }
 
+static bool read_options(CudaBackend *cuda, const char *words, KernelError *error) {
+    while (words && *words) {
+        size_t n = strcspn(words, ",");
+        if (n == 5 && memcmp(words, "wgmma", n) == 0)
+            cuda->uses_hopper_attention = true;
+        else if (n == 9 && memcmp(words, "wait-each", n) == 0)
+            queue_wait_each(cuda->queue);
+        else
+            return kernel_error_set(error, "there is no GPU option \"%.*s\"; choose among: wgmma, wait-each",
+                                    (int)(n < 40 ? n : 40), words);
+        words += n + (words[n] == ',');
+    }
+    return true;
+}
+
 static Backend *cuda_open(const BackendConfig *config, KernelError *error) {
     CudaBackend *cuda = calloc(1, sizeof *cuda);
     if (!cuda) {
@@ -87,9 +102,8 @@ static Backend *cuda_open(const BackendConfig *config, KernelError *error) {
     cuda->base.kind = &CUDA_BACKEND;
     cuda->base.ops = CUDA_OPS;
     pthread_mutex_init(&cuda->lock, NULL);
-    const char *attention = getenv("MUX_CUDA_ATTENTION");
-    cuda->uses_hopper_attention = attention && strcmp(attention, "hopper") == 0;
-    if (choose_device(cuda, config->device, error) && memory_open(cuda, error) && try_kernel(cuda, error)) {
+    if (choose_device(cuda, config->device, error) && read_options(cuda, config->gpu_options, error) &&
+        memory_open(cuda, error) && try_kernel(cuda, error)) {
         open_library(cuda);
         return &cuda->base;
     }

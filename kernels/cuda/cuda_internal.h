@@ -61,7 +61,7 @@ typedef struct CudaBackend {
     DeviceInfo info;
     char device_name[96];
     CublasLt *library;          /* NULL: our own products do it all */
-    bool uses_hopper_attention; /* MUX_CUDA_ATTENTION=hopper: until it is measured against the other */
+    bool uses_hopper_attention; /* the option "wgmma": until it is measured against the other */
 
     pthread_mutex_t lock; /* the list and the counts: chats open and close on other threads */
     Block *blocks;

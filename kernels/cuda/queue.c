@@ -164,14 +164,16 @@ CudaQueue *queue_open(int device, KernelError *error) {
     queue->last_kernel = "none";
     queue->small.slot_bytes = SMALL_SLOT;
     queue->large.slot_bytes = LARGE_SLOT;
-    const char *each = getenv("MUX_CUDA_WAIT_EACH"); /* to learn which kernel it was that failed */
-    queue->waits_each = each && *each && strcmp(each, "0") != 0;
     if (!read_device(queue)) {
         *error = queue->failure;
         queue_close(queue);
         return NULL;
     }
     return queue;
+}
+
+void queue_wait_each(CudaQueue *queue) {
+    queue->waits_each = true;
 }
 
 static void close_ring(Ring *ring) {

@@ -19,6 +19,8 @@ extern "C" {
 CudaQueue *queue_open(int device, KernelError *error); /* NULL + sentence */
 void queue_close(CudaQueue *queue);                    /* waits first; NULL is fine */
 
+/* From now on waits after every launch, to learn which kernel it is that fails. */
+void queue_wait_each(CudaQueue *queue);
 /* Starts what was recorded and waits for everything. False: the first failure since the last wait. */
 bool queue_wait(CudaQueue *queue, KernelError *error);
 bool queue_has_failed(const CudaQueue *queue);

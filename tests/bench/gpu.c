@@ -1,8 +1,8 @@
-/* bench-gpu [--quick] [--attention]: the operations of the cuda backend at sizes that fill a large GPU, each
- * beside the ceiling it runs into, measured in the same run: the rate of a device-to-device copy (bytes read
- * plus bytes written) for what moves bytes, a large matrix product for what multiplies. Prints a table; lines
- * that begin with "csv," are the rows of docs/bench, so names hold no comma. --attention leaves the products
- * out, to be run again with MUX_CUDA_ATTENTION=hopper. Whole models are measured by `mux-acp bench
+/* bench-gpu [--quick] [--attention] [--wgmma]: the operations of the cuda backend at sizes that fill a large
+ * GPU, each beside the ceiling it runs into, measured in the same run: the rate of a device-to-device copy
+ * (bytes read plus bytes written) for what moves bytes, a large matrix product for what multiplies. Prints a
+ * table; lines that begin with "csv," are the rows of docs/bench, so names hold no comma. --attention leaves
+ * the products out, to be run again with --wgmma. Whole models are measured by `mux-acp bench
  * --synthetic`.
  *
  * Every case counts its own bytes and operations: each input read once, each output written once. Times are
@@ -263,11 +263,11 @@ static bool has_option(int argc, char **argv, const char *name) {
 }
 
 int main(int argc, char **argv) {
-    const char *attention = getenv("MUX_CUDA_ATTENTION");
-    Bench bench = {.is_quick = has_option(argc, argv, "--quick"),
-                   .attention = attention && strcmp(attention, "hopper") == 0 ? " wgmma" : ""};
+    bool is_wgmma = has_option(argc, argv, "--wgmma");
+    Bench bench = {.is_quick = has_option(argc, argv, "--quick"), .attention = is_wgmma ? " wgmma" : ""};
     KernelError error;
-    bench.backend = backend_open(&(BackendConfig){.name = "cuda"}, &error);
+    bench.backend =
+        backend_open(&(BackendConfig){.name = "cuda", .gpu_options = is_wgmma ? "wgmma" : NULL}, &error);
     if (!bench.backend)
         die(error.text);
     bench.ops = backend_ops(bench.backend);

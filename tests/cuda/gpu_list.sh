@@ -69,7 +69,7 @@ step engine 60 "$build/tests-engine-gpu" devices
 [ -x "$build/twins-gpu" ] && step twins 30 sh -c '"$0/twins-gpu" "$1/twins.gpu" && "$0/twins-emulated" "$1/twins.emulated" && cmp "$1/twins.gpu" "$1/twins.emulated"' "$build" "$out"
 step bench-operations 90 "$build/bench-gpu"
 sed -n 's/^csv,//p' "$out/bench-operations.log" | while read -r line; do row "$line"; done
-step bench-hopper 60 env MUX_CUDA_ATTENTION=hopper "$build/bench-gpu" --attention
+step bench-hopper 60 "$build/bench-gpu" --attention --wgmma
 sed -n 's/^csv,\(attention forward.*wgmma,\)/\1/p' "$out/bench-hopper.log" | while read -r line; do row "$line"; done
 copy=$(sed -n 's/^csv,copy,\([0-9.]*\),.*/\1/p' "$out/bench-operations.log")
 ours=$libraries

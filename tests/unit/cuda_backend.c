@@ -896,8 +896,28 @@ static void test_nothing_is_left(void) {
 }
 #endif
 
+static void test_options(void) {
+    KernelError error;
+    BackendConfig config = {.name = "cuda", .gpu_options = "wait-each,wgmma"};
+    Backend *cuda = backend_open(&config, &error);
+    CHECK_MSG(cuda != NULL, "%s", error.text);
+    CHECK(((CudaBackend *)cuda)->uses_hopper_attention);
+    Mem mem;
+    float one = 1;
+    CHECK(backend_alloc(cuda, sizeof one, &mem));
+    backend_put(cuda, mem, 0, &one, sizeof one);
+    backend_ops(cuda)->add(cuda, mem.address, mem.address, 1);
+    backend_get(cuda, &one, mem, 0, sizeof one);
+    CHECK_MSG(backend_wait(cuda, &error) && one == 2, "%s", error.text);
+    backend_free(cuda, &mem);
+    backend_close(cuda);
+    config.gpu_options = "wait-each,warp";
+    CHECK(!backend_open(&config, &error) && strstr(error.text, "\"warp\""));
+}
+
 static const TestCase CASES[] = {
     {"info", test_info},
+    {"options", test_options},
     {"copies", test_copies},
     {"growing memory", test_growing},
     {"memory from other threads", test_threads},
