@@ -87,6 +87,13 @@ DEVICE void turn_pairs(float *head, const Remember &r, const double *turn, int p
     }
 }
 
+/* 1 / factor to 4e-15: a quotient in float and a step of Newton's. A division in double would be a call, with
+ * registers put aside for it. */
+DEVICE double exact_reciprocal(float factor) {
+    double r = (double)(1.0f / factor);
+    return r * (2.0 - (double)factor * r);
+}
+
 static __global__ void __launch_bounds__(THREADS) turn_heads(const TurnArgs args) {
     const Remember &r = args.r;
     int slot = (int)blockIdx.x * WARPS + warp_id(), i = (int)blockIdx.y, lane = lane_id();
@@ -107,7 +114,7 @@ static __global__ void __launch_bounds__(THREADS) turn_heads(const TurnArgs args
     }
     /* Arguments serve one address at a time: a warp reads each turn once, for the block. */
     for (int j = (int)threadIdx.x; j < r.n_rot / 2; j += THREADS)
-        turn[j] = r.factors ? args.turn[j] / r.factors[j] : args.turn[j];
+        turn[j] = r.factors ? args.turn[j] * exact_reciprocal(r.factors[j]) : args.turn[j];
     block_sync();
     if (slot >= slots)
         return;

@@ -30,8 +30,8 @@ OPCODES = {
     "IMMA": (0x037, None), "HGMMA": (0x1F0, None), "IDP": (0x026, None), "MUFU": (0x108, None),
     "LDL": (0x183, None), "STL": (0x187, None),
 }
-HOT = re.compile(r"gemv|gemm|mma|attend|split|expert|norm|dequant|quantize|half|swiglu|add|remember|pick|embed")
-COLD = re.compile(r"attend_any|attend_plain|repack|random")
+HOT = re.compile(r"gemv|gemm|mma|attend|split|expert|norm|dequant|quantize|half|swiglu|add|turn_heads|write_rows|join|route|hidden|down|pick|embed")
+COLD = re.compile(r"attend_any|attend_plain|attend_slowly|repack|random|hidden_kernel<FormatF32")  # experts in F32 are a test's
 
 PROBES = {  # kernel -> (needs this arch, what must be found there, its parameters and body)
     "ldg128": ("", "LDG128", "const uint4 *a, unsigned *o", "uint4 v = a[threadIdx.x]; o[threadIdx.x] = v.x ^ v.y ^ v.z ^ v.w;"),
