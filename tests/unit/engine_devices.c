@@ -13,20 +13,6 @@
 
 enum { PROMPT = 21, STEPS = 12, FEWER_STEPS = 5 };
 
-static void make_prompt(int32_t *ids, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)(test_random() % FAKE_END_OF_TEXT);
-}
-
-static const float *logits_of(Chat *chat, const int32_t *ids, size_t n) {
-    Err err = {0};
-    size_t vocabulary;
-    CHECK_OK(chat_sync_tokens(chat, ids, n, &err), err);
-    const float *row = chat_logits(chat, &vocabulary);
-    CHECK(row != NULL);
-    return row;
-}
-
 static int best_of(const float *row, size_t n, float *margin) {
     size_t best = 0;
     float second = -INFINITY;
@@ -60,12 +46,12 @@ static void follow(const FakeModel *model, const char *leader, const char *backe
     Str path = fake_model_file(&arena, model);
     Engine *lead_engine = fake_engine(path, str_of(leader)), *engine = fake_engine(path, str_of(backend));
     Chat *lead = fake_chat(lead_engine, S("")), *chat = fake_chat(engine, S(""));
-    make_prompt(ids, PROMPT);
+    fake_prompt(ids, PROMPT);
     int steps = is_exact ? STEPS : FEWER_STEPS; /* what differs between types shows in the first */
     for (int step = 0; step < steps; step++) {
         size_t n = (size_t)(PROMPT + step);
-        memcpy(truth, logits_of(lead, ids, n), sizeof truth);
-        const float *row = logits_of(chat, ids, n);
+        memcpy(truth, fake_logits(lead, ids, n), sizeof truth);
+        const float *row = fake_logits(chat, ids, n);
         int expected = best_of(truth, FAKE_VOCABULARY, &margin),
             best = best_of(row, FAKE_VOCABULARY, &ignored);
         CHECK_MSG(best == expected || margin < most, "%s %s on %s, step %d: %d, %s says %d by %g",
@@ -102,13 +88,13 @@ static void small_batches_give_the_same_bits(void) {
         FakeModel model = {.arch = ARCHES[a], .type = TYPES[a], .seed = 5};
         Engine *engine = fake_engine(fake_model_file(&arena, &model), S("cuda"));
         Chat *chat = fake_chat(engine, S(""));
-        make_prompt(ids, 10);
-        logits_of(chat, ids, 5);
-        memcpy(together, logits_of(chat, ids, 10), sizeof together);
+        fake_prompt(ids, 10);
+        fake_logits(chat, ids, 5);
+        memcpy(together, fake_logits(chat, ids, 10), sizeof together);
         chat_rewind(chat, 0);
         for (size_t n = 1; n < 10; n++)
-            logits_of(chat, ids, n);
-        CHECK_MSG(memcmp(together, logits_of(chat, ids, 10), sizeof together) == 0,
+            fake_logits(chat, ids, n);
+        CHECK_MSG(memcmp(together, fake_logits(chat, ids, 10), sizeof together) == 0,
                   "%s %s: single tokens differ", model.arch, dtype_name(model.type));
         chat_close(chat);
         engine_close(engine);
@@ -207,7 +193,7 @@ static void device_draws_as_the_host_does(void) {
     FakeModel model = {.arch = "llama", .type = DTYPE_F32, .seed = 21};
     Engine *engine = fake_engine(fake_model_file(&arena, &model), S("cuda"));
     Chat *chat = fake_chat(engine, S(""));
-    make_prompt(ids, 8);
+    fake_prompt(ids, 8);
     for (size_t i = 0; i < sizeof SAMPLINGS / sizeof *SAMPLINGS; i++) {
         Buf texts[2] = {{0}, {0}};
         for (int looks = 0; looks < 2; looks++) {

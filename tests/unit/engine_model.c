@@ -183,38 +183,24 @@ static void stories_run_as_in_llama_cpp(void) {
 
 enum { LONG_PROMPT = 2 * DECODER_HOST_CHUNK + 37 };
 
-static void make_prompt(int32_t *ids, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)(test_random() % FAKE_END_OF_TEXT);
-}
-
-static const float *logits_after(Chat *chat, const int32_t *ids, size_t n) {
-    Err err = {0};
-    size_t vocabulary;
-    CHECK_OK(chat_sync_tokens(chat, ids, n, &err), err);
-    const float *row = chat_logits(chat, &vocabulary);
-    CHECK(row != NULL);
-    return row;
-}
-
 static void check_cuts(const FakeModel *model, Str backend) {
     Arena arena = {0};
     int32_t ids[LONG_PROMPT];
     float whole[FAKE_VOCABULARY];
     static const size_t STEPS[] = {1, 7, DECODER_HOST_CHUNK - 1, DECODER_HOST_CHUNK};
-    make_prompt(ids, LONG_PROMPT);
+    fake_prompt(ids, LONG_PROMPT);
     Engine *engine = fake_engine(fake_model_file(&arena, model), backend);
     Chat *chat = fake_chat(engine, S(""));
-    memcpy(whole, logits_after(chat, ids, LONG_PROMPT), sizeof whole);
+    memcpy(whole, fake_logits(chat, ids, LONG_PROMPT), sizeof whole);
     for (size_t s = 0; s < sizeof STEPS / sizeof *STEPS; s++) {
         chat_rewind(chat, 0);
         for (size_t n = STEPS[s]; n < LONG_PROMPT; n += STEPS[s])
-            logits_after(chat, ids, n);
-        CHECK_MSG(memcmp(whole, logits_after(chat, ids, LONG_PROMPT), sizeof whole) == 0,
+            fake_logits(chat, ids, n);
+        CHECK_MSG(memcmp(whole, fake_logits(chat, ids, LONG_PROMPT), sizeof whole) == 0,
                   "%s %s in steps of %zu differs", backend.ptr, dtype_name(model->type), STEPS[s]);
     }
-    logits_after(chat, ids, 300); /* rewound, and the last token run again */
-    CHECK(memcmp(whole, logits_after(chat, ids, LONG_PROMPT), sizeof whole) == 0);
+    fake_logits(chat, ids, 300); /* rewound, and the last token run again */
+    CHECK(memcmp(whole, fake_logits(chat, ids, LONG_PROMPT), sizeof whole) == 0);
     chat_close(chat);
     engine_close(engine);
     arena_free(&arena);
@@ -286,7 +272,7 @@ static void cancel_stops_within_one_operation(void) {
     float whole[FAKE_VOCABULARY];
     size_t done;
     open_model(&m, &arena);
-    make_prompt(ids, LONG_PROMPT);
+    fake_prompt(ids, LONG_PROMPT);
     CHECK(backend_alloc(m.backend, sizeof whole, &logits));
     CHECK_OK(decoder_run(&m.decoder, &m.kv, ids, LONG_PROMPT, 0, NULL, logits.address, &done, &err), err);
     memcpy(whole, logits.address, sizeof whole);

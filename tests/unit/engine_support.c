@@ -378,3 +378,17 @@ Chat *fake_chat(Engine *engine, Str model) {
     CHECK_OK(chat != NULL, err);
     return chat;
 }
+
+void fake_prompt(int32_t *ids, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)(test_random() % FAKE_END_OF_TEXT);
+}
+
+const float *fake_logits(Chat *chat, const int32_t *ids, size_t n) {
+    Err err = {0};
+    size_t vocabulary;
+    CHECK_OK(chat_sync_tokens(chat, ids, n, &err), err);
+    const float *row = chat_logits(chat, &vocabulary);
+    CHECK(row != NULL);
+    return row;
+}

@@ -43,5 +43,10 @@ Str fake_model_file(Arena *arena, const FakeModel *model);
 Engine *fake_engine(Str path, Str backend);
 /* Opens a chat or fails the test. */
 Chat *fake_chat(Engine *engine, Str model);
+/* n random ids of plain text. */
+void fake_prompt(int32_t *ids, size_t n);
+/* The logits behind these tokens, FAKE_VOCABULARY of them, borrowed as chat_logits says; or fails the test.
+ */
+const float *fake_logits(Chat *chat, const int32_t *ids, size_t n);
 
 #endif
