@@ -258,7 +258,7 @@ static size_t compare_session(LineList *recorded, LineList *now, size_t session,
     Hunks hunks = {0};
     Err err = {0};
     size_t differences = 0;
-    if (!diff_lines(buf_text(&before), buf_text(&after), &arena, &hunks, &err)) {
+    if (!diff_lines(S(""), buf_text(&before), buf_text(&after), &arena, &hunks, &err)) {
         buf_printf(out, "%s\n", err.text);
         differences = 1;
     }

@@ -1,12 +1,13 @@
 /* diff: pure text in, text out. No files, no threads, no globals; every function is thread-safe.
  *
- * Three stories:
- *  1. compare:  diff_lines -> Hunks -> diff_print (unified text that `git apply` takes) / diff_keep (rebuild
- * from chosen hunks)
- *  2. patches:  patch_parse (unified diff text) -> patch_apply_file on each section's old text (see
- * diff/patch.h)
- *  3. model edits: edit_begin / edit_feed* / edit_finish -> edit_locate -> edit_apply on the text the model
- * saw Results live in the Arena given; Str fields may point into the inputs, which must outlive them.
+ * The room has four doors:
+ *  diff.h   compare two texts, print unified diffs, rebuild a text from chosen hunks
+ *  tree.h   two trees as a list of file diffs: what was added, removed, renamed, copied, changed
+ *  patch.h  parse unified diffs and apply them, one file or a whole tree at a time
+ *  edit.h   the edits of a model's reply: parsed, located, applied
+ *
+ * Calling sequence here: diff_lines -> Hunks -> diff_print_verified, or diff_keep for a subset of them.
+ * Results live in the Arena given; Str fields may point into the inputs, which must outlive them.
  */
 #ifndef MUX_DIFF_DIFF_H
 #define MUX_DIFF_DIFF_H
@@ -21,7 +22,8 @@ typedef struct Hunk {
      * before old_start. Byte ranges cover the same lines including their line ends. */
     size_t old_start, old_count, new_start, new_count;
     size_t old_begin, old_end, new_begin, new_end;
-    uint64_t id; /* stable: hash of path (0 if unset), old range and both texts */
+    uint64_t
+        id; /* stable: hash of path, old range and both texts; a decision keyed by it survives a new diff */
 } Hunk;
 
 typedef struct Hunks {
@@ -30,100 +32,59 @@ typedef struct Hunks {
     size_t count;
 } Hunks;
 
-/* Shortest line script (Myers 1986 with trimming and a cost cap); lines are compared with their line ends, so
- * CRLF and a missing final newline are differences. Fails only with ERR_LIMIT (texts over 2^31 bytes).
- * apply(diff(a,b), a) == b always. */
-bool diff_lines(Str before, Str after, Arena *arena, Hunks *out, Err *err);
+/* Shortest line script (Myers 1986 in linear space, with trimming, anchors on rare lines and a cost cap);
+ * lines are compared with their line ends, so CRLF and a missing final newline are differences. Hunks are
+ * slid to where blocks begin and end. path only goes into the ids. Fails only with ERR_LIMIT (texts over 2^31
+ * bytes). apply(diff(a,b), a) == b always. */
+bool diff_lines(Str path, Str before, Str after, Arena *arena, Hunks *out, Err *err);
 
 /* before with only the hunks whose keep[i] is true applied. */
 bool diff_keep(const Hunks *hunks, const bool *keep, Arena *arena, Str *out, Err *err);
 
+/* The last of the hunks that share one @@ section with hunks->items[first] when printed with `context` lines
+ * around each. */
+size_t diff_section_end(const Hunks *hunks, size_t first, int context);
+
+typedef struct TextRange {
+    size_t begin, end; /* bytes */
+} TextRange;
+
+/* What changed inside a hunk, for display: ranges of whole words, of hunks->before and hunks->after. */
+typedef struct WordMarks {
+    TextRange *old_marks, *new_marks; /* ascending, not touching */
+    size_t old_count, new_count;
+} WordMarks;
+
+/* Words are runs of letters, digits and underscores; every other character is one by itself. Lines without a
+ * common word have one mark each from end to end. Bounded work: a hunk of more than 64 KiB has a mark a line.
+ */
+void diff_words(const Hunks *hunks, size_t index, Arena *arena, WordMarks *out);
+
+/* ---- print ---- */
+
 typedef struct FileDiff {
-    Str old_path, new_path; /* relative, forward slashes; equal unless renamed */
-    bool is_new, is_deleted;
-    unsigned old_mode, new_mode; /* 0100644 style; 0 = 0100644 */
-    bool is_binary;              /* prints git's notice instead of hunks */
+    Str old_path, new_path; /* relative, forward slashes; equal unless renamed or copied */
+    bool is_new, is_deleted, is_copied;
+    unsigned old_mode,
+        new_mode;   /* git's: 0100644, 0100755, 0120000 (then the text is the link's target); 0 = 0100644 */
+    bool is_binary; /* prints git's notice instead of hunks */
+    bool carries_binary; /* prints "GIT binary patch" data instead of the notice, so that it can be applied */
     Hunks hunks;
 } FileDiff;
 
-/* Appends one file's section with git headers ("diff --git a/.. b/..", new/deleted file mode, ---/+++, @@),
- * context lines around each hunk (normally 3), "\ No newline at end of file", and C-quoted names where git
- * quotes. Nothing when equal. */
+/* Appends one file's section with git headers ("diff --git a/.. b/..", modes, similarity, rename and copy
+ * lines, ---/+++, @@), context lines around each hunk (normally 3), "\ No newline at end of file", and
+ * C-quoted names where git quotes. A change of type (file to link) prints as a deletion and a creation.
+ * Nothing when equal. */
 void diff_print(const FileDiff *file, int context, Buf *out);
+/* The same, after reading the printed text back and applying it: ERR_INTERNAL, and nothing appended, unless
+ * that gives file->hunks.after byte for byte (a bare notice of binary files carries nothing to check). What
+ * users see comes from here. */
+bool diff_print_verified(const FileDiff *file, int context, Buf *out, Err *err);
+
 /* Lines added and removed by the hunks. */
 void diff_count(const Hunks *hunks, size_t *added, size_t *removed);
 /* NUL in the first 8000 bytes (git's rule). */
 bool text_is_binary(Str text);
-
-/* ---- model edits ---- */
-
-typedef enum EditFormat {
-    EDIT_BLOCKS, /* path line, <<<<<<< SEARCH / ======= / >>>>>>> REPLACE; fences tolerated */
-    EDIT_LABELS, /* <|k|>new line, over one excerpt (mux-tiny) */
-} EditFormat;
-
-/* One edit in the internal form. For EDIT_BLOCKS: old_text is replaced by new_text; empty old_text creates
- * the file. For EDIT_LABELS: the line labelled first_line (label number) becomes new_text (may be empty: the
- * line goes). */
-typedef struct Edit {
-    Str path;     /* as the model wrote it, trimmed; empty for EDIT_LABELS */
-    Str old_text; /* whole lines with their "\n" */
-    Str new_text;
-    int label; /* EDIT_LABELS */
-} Edit;
-
-typedef struct EditList {
-    Edit *items;
-    size_t count;
-    Str prose; /* the reply without its edit blocks */
-} EditList;
-
-/* Incremental: any split of the stream gives the same result. The parser lives in the caller's storage. */
-typedef struct EditParser {
-    EditFormat format;
-    Arena *arena;
-    struct EditParserState *state;
-} EditParser;
-
-void edit_begin(EditParser *parser, EditFormat format, Arena *arena);
-void edit_feed(EditParser *parser, Str piece);
-/* How many edits are complete so far (for progress while streaming). */
-size_t edit_ready(const EditParser *parser);
-/* False with one sentence (quotable to the model) for a malformed reply: an open block, a marker out of
- * place, no path. */
-bool edit_finish(EditParser *parser, EditList *out, Err *err);
-
-typedef enum MatchLevel {
-    MATCH_EXACT,
-    MATCH_LINE_ENDINGS,
-    MATCH_TRAILING_BLANKS,
-    MATCH_INDENT,
-    MATCH_BLANK_LINES,
-    MATCH_PUNCTUATION,
-    MATCH_SIMILAR,
-    MATCH_LEVELS
-} MatchLevel;
-
-/* Where an edit goes, and the bytes that go there (re-indented, line ends as the file's). */
-typedef struct Place {
-    size_t begin, end; /* byte range of the file */
-    Str new_text;
-    MatchLevel level;
-    bool already_applied; /* the new text is there and the old is not: nothing to do */
-} Place;
-
-/* Strict to loose, stops at the first level with a hit; two hits are ERR_AMBIGUOUS naming the lines; none is
- * ERR_NOT_FOUND quoting the closest real lines; a placeholder ("rest of the code") in new_text is
- * ERR_INVALID. */
-bool edit_locate(Str file, const Edit *edit, Arena *arena, Place *out, Err *err);
-
-/* The file with all places replaced; ERR_CONFLICT when two overlap. */
-bool edit_apply(Str file, const Place *places, size_t count, Arena *arena, Str *out, Err *err);
-
-/* EDIT_LABELS: the excerpt's new lines. excerpt = lines joined by "\n" without a final "\n"; labels count
- * from first_label. The result has the same form; *deleted_all says that no line is left. Refuses labels
- * outside, falling or repeated. */
-bool edit_apply_labels(Str excerpt, int first_label, const EditList *edits, Arena *arena, Str *out,
-                       bool *deleted_all, Err *err);
 
 #endif

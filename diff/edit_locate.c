@@ -215,9 +215,10 @@ static bool locate_empty(Str file, const Edit *edit, Place *out, Err *err) {
     return true;
 }
 
-bool edit_locate(Str file, const Edit *edit, Arena *arena, Place *out, Err *err) {
+bool edit_locate(Str file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out, Err *err) {
     Str placeholder;
     Edit e = *edit;
+    (void)help;
     *out = (Place){0};
     size_t skipped = str_starts(file, BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.len : 0;
     if (skipped && str_starts(e.old_text, BYTE_ORDER_MARK)) {

@@ -2,7 +2,7 @@
 #ifndef MUX_DIFF_EDIT_LOCATE_INTERNAL_H
 #define MUX_DIFF_EDIT_LOCATE_INTERNAL_H
 
-#include "diff/diff.h"
+#include "diff/edit.h"
 #include "diff/lines_internal.h"
 
 enum { HITS_NAMED = 6 };

@@ -5,7 +5,7 @@
 #ifndef MUX_DIFF_EDIT_PARSE_INTERNAL_H
 #define MUX_DIFF_EDIT_PARSE_INTERNAL_H
 
-#include "diff/diff.h"
+#include "diff/edit.h"
 
 typedef struct Span {
     size_t begin, end;

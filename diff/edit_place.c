@@ -142,7 +142,7 @@ bool place_text(const Locate *l, const Match *m, Str new_text, Arena *arena, Str
     Str old = str_slice(l->old.text, line_begin(&l->old, m->first), line_begin(&l->old, m->first + m->count));
     Hunks hunks;
     LineTable new = line_table(new_text, l->scratch);
-    bool ok = diff_lines(old, new_text, l->scratch, &hunks, NULL) && put_all(&w, &hunks, &new);
+    bool ok = diff_lines(S(""), old, new_text, l->scratch, &hunks, NULL) && put_all(&w, &hunks, &new);
     size_t end = m->file_first + m->file_count;
     if (ok && end == l->file.count && end && !str_ends(l->file.text, S("\n")))
         w.text.len -= str_ends(buf_text(&w.text), w.line_end) ? w.line_end.len : 0;

@@ -93,19 +93,20 @@ static void slide_hunk(const Pair *pair, Hunks *hunks, size_t i) {
     h->new_start = h->new_start + moved - start;
 }
 
-static void finish_hunk(const Pair *pair, Hunk *h) {
+static void finish_hunk(Str path, const Pair *pair, Hunk *h) {
     h->old_begin = line_begin(&pair->old, h->old_start);
     h->old_end = line_begin(&pair->old, h->old_start + h->old_count);
     h->new_begin = line_begin(&pair->new, h->new_start);
     h->new_end = line_begin(&pair->new, h->new_start + h->new_count);
     uint64_t place[2] = {h->old_start, h->old_count};
-    uint64_t id = str_hash_more(STR_HASH_START, (Str){(const char *)place, sizeof place});
+    uint64_t id = str_hash_more(str_hash_more(STR_HASH_START, path), (Str){"", 1});
+    id = str_hash_more(id, (Str){(const char *)place, sizeof place});
     id = str_hash_more(id, str_slice(pair->old.text, h->old_begin, h->old_end));
     id = str_hash_more(id, (Str){"", 1});
     h->id = str_hash_more(id, str_slice(pair->new.text, h->new_begin, h->new_end));
 }
 
-bool diff_lines(Str before, Str after, Arena *arena, Hunks *out, Err *err) {
+bool diff_lines(Str path, Str before, Str after, Arena *arena, Hunks *out, Err *err) {
     *out = (Hunks){.before = before, .after = after};
     if (before.len > TEXT_LIMIT || after.len > TEXT_LIMIT)
         return err_set(err, ERR_LIMIT, "a text of more than 2 GiB cannot be compared");
@@ -127,7 +128,7 @@ bool diff_lines(Str before, Str after, Arena *arena, Hunks *out, Err *err) {
     for (size_t i = 0; i < out->count; i++)
         slide_hunk(&pair, out, i);
     for (size_t i = 0; i < out->count; i++)
-        finish_hunk(&pair, &out->items[i]);
+        finish_hunk(path, &pair, &out->items[i]);
     arena_free(&scratch);
     return true;
 }

@@ -1,7 +1,9 @@
 /* patch: unified diffs as text, parsed and applied to texts in memory (the files are the workspace room's).
  *
- * Accepts what git prints and what `git apply` accepts: git's accept/refuse is the oracle. Strict: offset
- * search, no fuzz, all or nothing. Str fields borrow from the patch text or live in the arena.
+ * Calling sequence: patch_parse -> patch_plan (a whole tree, seen through a PatchSource) or patch_apply (one
+ * section on one text). Accepts what git prints and what `git apply` accepts: git's accept/refuse is the
+ * oracle, with the deliberate differences of docs/decisions/patches.md. Strict unless asked otherwise: offset
+ * search, no fuzz, all or nothing. Str fields borrow from the patch text or live in the arena. Thread-safe.
  */
 #ifndef MUX_DIFF_PATCH_H
 #define MUX_DIFF_PATCH_H
@@ -12,8 +14,16 @@
 typedef struct PatchOptions {
     int strip; /* -pN: leading path components to drop; normally 1 */
     bool reverse;
-    bool recount;      /* distrust the @@ counts */
-    bool unidiff_zero; /* hunks without context are allowed */
+    bool recount;           /* distrust the @@ counts */
+    bool unidiff_zero;      /* hunks without context are allowed */
+    bool ignore_whitespace; /* context and removed lines may differ in blanks; context keeps the file's bytes
+                             */
+    bool
+        is_tolerant; /* for patches that a model or a mailer wrote: recounts, takes LF context for CRLF files
+                      * (added lines get the file's line ends), a truncated last hunk that is whole by its
+                      * own counts, names without a/ and b/. Implies recount. Ambiguous places are refused. */
+    int fuzz;        /* outer context lines that may be dropped at each end of a hunk, at most; 0 */
+    int least_context; /* -CN: context lines that must match at each end; -1 = all */
 } PatchOptions;
 
 typedef struct PatchLine {
@@ -30,13 +40,24 @@ typedef struct PatchHunk {
 
 typedef enum PatchKind { PATCH_MODIFY, PATCH_CREATE, PATCH_DELETE, PATCH_RENAME, PATCH_COPY } PatchKind;
 
+typedef enum BinaryKind { BINARY_NONE, BINARY_LITERAL, BINARY_DELTA } BinaryKind;
+
+/* One half of a "GIT binary patch", inflated. */
+typedef struct PatchBinary {
+    BinaryKind kind;
+    Str data; /* the new bytes, or a delta (git's pack delta format) from the old ones */
+} PatchBinary;
+
 typedef struct PatchFile {
     PatchKind kind;
     Str old_path, new_path;      /* stripped and unquoted; empty for /dev/null */
     unsigned old_mode, new_mode; /* 0 when the patch does not say */
     PatchHunk *hunks;
     size_t hunk_count;
-    size_t line; /* where the section starts in the patch, from 1 */
+    bool is_binary;
+    PatchBinary forward, backward; /* backward: to undo it, BINARY_NONE when not given */
+    Str old_id, new_id;            /* hex of the "index" line; empty when not given */
+    size_t line;                   /* where the section starts in the patch, from 1 */
 } PatchFile;
 
 typedef struct Patch {
@@ -45,14 +66,55 @@ typedef struct Patch {
 } Patch;
 
 /* options->reverse swaps old and new already here, and the order of the files. Refuses
- * (ERR_INVALID/ERR_UNSUPPORTED with the line) corrupt hunks, binary sections, paths that leave the folder, no
- * section at all. Every allocation is bounded by the size of the text. A file that the patch changes from
- * nothing (one hunk, no old lines, PATCH_MODIFY) may be missing. */
+ * (ERR_INVALID/ERR_UNSUPPORTED with the line) corrupt hunks, binary sections without data, submodules, paths
+ * that leave the folder, no section at all. Every allocation is bounded by the size of the text (inflated
+ * binary data by PATCH_BINARY_MAX). A file that the patch changes from nothing (one hunk, no old lines,
+ * PATCH_MODIFY) may be missing. */
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err);
+#define PATCH_BINARY_MAX ((size_t)256 << 20)
+
+/* How a section went on, for the user. */
+typedef struct PatchReport {
+    size_t offset_hunks,
+        fuzzy_hunks; /* found elsewhere than said; found with context dropped or blanks ignored */
+} PatchReport;
 
 /* One section on its old text (empty for PATCH_CREATE). ERR_CONFLICT names file, hunk and the first line that
- * differs. */
+ * differs, or says that the result is there already. report may be NULL. */
 bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *options, Arena *arena,
-                 Str *new_text, Err *err);
+                 Str *new_text, PatchReport *report, Err *err);
+
+/* ---- a whole tree ---- */
+
+typedef struct PatchEntry {
+    bool exists;
+    bool is_folder; /* nothing else is set then */
+    unsigned mode;  /* 0100644, 0100755, or 0120000: a link, text is its target */
+    Str text;
+} PatchEntry;
+
+typedef struct PatchSource {
+    void *ctx;
+    /* What stands at a path (relative, no "." or "..", never through a link: ERR_DENIED for a path beyond
+     * one). A missing file is exists false. */
+    bool (*look)(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err);
+} PatchSource;
+
+typedef struct PatchStep {
+    Str path;
+    PatchEntry before, after; /* before: as the source told it */
+} PatchStep;
+
+typedef struct PatchPlan {
+    PatchStep *items; /* each path once, in order of first sight; unchanged ones are left out */
+    size_t count;
+    PatchReport report;
+    bool is_applied_already; /* of a refused plan: the patch applies in reverse to every file */
+} PatchPlan;
+
+/* All sections in order, each on what the ones before left (git's rules for chains, swaps, deletions that
+ * make room, type changes), nothing written. On failure *out tells only is_applied_already. */
+bool patch_plan(const Patch *patch, const PatchOptions *options, PatchSource source, Arena *arena,
+                PatchPlan *out, Err *err);
 
 #endif

@@ -203,7 +203,8 @@ static bool apply_hunks(const PatchFile *file, Image *image, const PatchOptions 
 }
 
 bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *options, Arena *arena,
-                 Str *new_text, Err *err) {
+                 Str *new_text, PatchReport *report, Err *err) {
+    (void)report;
     if (file->kind == PATCH_CREATE && old_text.len)
         return err_set(err, ERR_CONFLICT, "%.*s: the patch creates this file, but it is there already",
                        STR_ARG(name_of(file)));

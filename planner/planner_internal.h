@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "diff/diff.h"
+#include "diff/edit.h"
 #include "planner/planner.h"
 #include "planner/request.h"
 #include "prompts/prompts.h"

@@ -6,7 +6,7 @@
 
 /* Hunks and unified text of the file's change; verified: rebuilding from all hunks must give the new text. */
 static bool make_diff(Turn *turn, FileWork *file, Err *err) {
-    if (!diff_lines(file->seen.text, file->new_text, &turn->arena, &file->hunks, err))
+    if (!diff_lines(file->path.relative, file->seen.text, file->new_text, &turn->arena, &file->hunks, err))
         return false;
     bool *all = ARENA_ARRAY(&turn->arena, bool, file->hunks.count + 1);
     memset(all, 1, file->hunks.count);

@@ -53,7 +53,7 @@ check engine 'base/*' kernels/backend.h kernels/tensor.h
 check diff 'base/*'
 check workspace 'base/*'
 check prompts 'base/*'
-check planner 'base/*' engine/engine.h diff/diff.h workspace/workspace.h workspace/files.h workspace/syntax.h \
+check planner 'base/*' engine/engine.h 'diff/*.h' workspace/workspace.h workspace/files.h workspace/syntax.h \
     prompts/prompts.h
 check acp 'base/*' workspace/files.h planner/planner.h
 

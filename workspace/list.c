@@ -32,10 +32,10 @@ typedef struct Walk {
     size_t capacity;
 } Walk;
 
-typedef struct Entry {
+typedef struct WalkEntry {
     Str name;
     bool is_dir;
-} Entry;
+} WalkEntry;
 
 static bool is_ignored(const Walk *walk, const Level *level, Str path, bool is_dir) {
     for (int kind = 0; kind < RULE_KINDS; kind++)
@@ -61,7 +61,8 @@ static bool wants_kind(const Walk *walk, int kind) {
 }
 
 /* Takes the rule files among a folder's entries into level. */
-static void load_level(Walk *walk, int dir_fd, Str base, const Entry *entries, size_t count, Level *level) {
+static void load_level(Walk *walk, int dir_fd, Str base, const WalkEntry *entries, size_t count,
+                       Level *level) {
     for (size_t i = 0; i < count; i++)
         for (int kind = 0; kind < RULE_KINDS; kind++)
             if (!entries[i].is_dir && wants_kind(walk, kind) &&
@@ -79,13 +80,13 @@ static bool is_regular_or_dir(int dir_fd, const struct dirent *entry, bool *is_d
 }
 
 /* Regular files and folders of an open folder. *has_git: it is the top of a repository. */
-static Entry *read_entries(Walk *walk, DIR *dir, size_t *count, bool *has_git) {
-    Entry *entries = NULL;
+static WalkEntry *read_entries(Walk *walk, DIR *dir, size_t *count, bool *has_git) {
+    WalkEntry *entries = NULL;
     size_t capacity = 0;
     *count = 0;
     *has_git = false;
     for (struct dirent *raw; (raw = readdir(dir));) {
-        Entry entry = {.name = str_of(raw->d_name)};
+        WalkEntry entry = {.name = str_of(raw->d_name)};
         if (str_eq(entry.name, S(".git"))) {
             *has_git = true;
             continue;
@@ -108,7 +109,7 @@ static void walk_folder(Walk *walk, int fd, Str base, const Level *up, int depth
     }
     size_t count;
     bool has_git;
-    Entry *entries = read_entries(walk, dir, &count, &has_git);
+    WalkEntry *entries = read_entries(walk, dir, &count, &has_git);
     Level level = {.up = up};
     if (has_git && depth > 0 && !walk->rules.has_nested)
         count = 0;

@@ -23,6 +23,8 @@ typedef struct WorkspaceConfig {
     size_t extra_root_count;
     bool read_only;      /* no state folder is made, no recovery is run, commits are refused */
     bool recovers_later; /* opening runs no recovery: the caller wants ws_recover's report */
+    /* How many backups are kept; 0 = 50 changes, 30 days, 200 MiB. The newest is always kept. */
+    size_t backup_count, backup_days, backup_bytes;
 } WorkspaceConfig;
 
 /* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped
@@ -44,6 +46,7 @@ bool ws_path(Workspace *ws, Str given, Arena *arena, Path *out, Err *err);
 /* What was seen of a file: its content hash decides. */
 typedef struct Stamp {
     bool exists;
+    bool is_link; /* a symbolic link; the hash is that of its target's name */
     unsigned char sha256[32];
 } Stamp;
 
@@ -57,6 +60,21 @@ typedef struct FileText {
  * ERR_LIMIT. */
 bool ws_read(Workspace *ws, Path path, Arena *arena, FileText *out, Err *err);
 Stamp stamp_of(Str text);
+
+/* What stands at a name, no link followed, neither in the folders above nor at the end: for patches, which
+ * name files themselves. Not through the FileIo. */
+typedef struct Entry {
+    bool exists, is_folder, is_link; /* exists alone: a regular file */
+    unsigned mode;                   /* permission bits */
+    size_t links;                    /* hard links of a regular file */
+    Str text;                        /* bytes (also binary), or a link's target; empty for a folder */
+    Stamp stamp;
+} Entry;
+/* relative: below the root, plain ("a/b", no "." or ".."). Missing: exists false (also when a folder above is
+ * missing, or a file). ERR_DENIED: not plain, version control or our own state, a link in a folder above.
+ * ERR_UNSUPPORTED: a device, socket or pipe. ERR_LIMIT over max_bytes. out->text is whole: one read of a file
+ * that changes meanwhile is ERR_CONFLICT. */
+bool ws_entry(Workspace *ws, Str relative, size_t max_bytes, Arena *arena, Path *path, Entry *out, Err *err);
 
 /* ---- finding ---- */
 
@@ -124,11 +142,28 @@ Change *change_begin(Workspace *ws, Err *err);
  * told by commit. */
 void change_put(Change *change, Path path, Stamp seen, Str text);
 void change_remove(Change *change, Path path, Stamp seen);
+/* A symbolic link to target (at most PATH_MAX - 1 bytes, never followed) where seen was. Through an editor it
+ * is made on disk. */
+void change_put_link(Change *change, Path path, Stamp seen, Str target);
 /* After put: 0644 or 0755. Of an existing file only the executable bits follow; a new one is made with the
  * umask. */
 void change_set_mode(Change *change, Path path, unsigned mode);
 /* A sentence for the backup's list ("Rename a to b"). */
 void change_describe(Change *change, Str title);
+
+typedef struct ChangedFile {
+    Path path;
+    Str sent;  /* the text we gave */
+    Str found; /* the text read back after an editor took it; equal to sent unless it was reformatted */
+    bool is_reformatted;
+    bool had_hard_links; /* other names of the replaced file keep its old text */
+} ChangedFile;
+typedef struct ChangeReport {
+    ChangedFile *items; /* in the order of the calls above; removals have no texts */
+    size_t count;
+} ChangeReport;
+/* Asks commit to fill *out (which lives in arena, and must stay until then) when it succeeds. */
+void change_report(Change *change, Arena *arena, ChangeReport *out);
 /* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), rename,
  * fsync, commit point. Through an editor: backup, re-read and compare every target, write each, read back; on
  * a failure what was written is put back. Frees the change either way. */

@@ -93,7 +93,7 @@ static bool apply_section(ApplyJob *job, const PatchFile *file, Err *err) {
     if ((!has_old || is_moved) && to->exists && to->seen.exists && to != from)
         return err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(file->new_path));
     Str text;
-    if (!patch_apply(file, has_old ? from->text : S(""), &job->options, &job->arena, &text, err))
+    if (!patch_apply(file, has_old ? from->text : S(""), &job->options, &job->arena, &text, NULL, err))
         return false;
     if (!has_new && text.len)
         return err_set(err, ERR_CONFLICT, "%.*s holds more than the patch deletes", STR_ARG(file->old_path));

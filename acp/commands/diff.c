@@ -81,7 +81,7 @@ static bool print_file(Str name, Str a, Str b, Err *err) {
         if (file.is_binary && !is_equal)
             fprintf(stderr, "mux-acp diff: %.*s is binary; the diff names it but cannot carry it\n",
                     STR_ARG(name));
-        ok = diff_lines(before.text, after.text, &arena, &file.hunks, err);
+        ok = diff_lines(name, before.text, after.text, &arena, &file.hunks, err);
         Buf out = {0};
         if (ok && !(is_equal && file.old_mode == file.new_mode))
             diff_print(&file, 3, &out);
@@ -134,7 +134,7 @@ static bool is_folder(Str path) {
     return stat(path.ptr, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool diff_words(DiffJob *job, const Settings *settings, Err *err) {
+static bool diff_given(DiffJob *job, const Settings *settings, Err *err) {
     char root[PATH_MAX];
     Str a, b;
     if (!realpath(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", root))
@@ -154,7 +154,7 @@ static int run(const Settings *settings) {
         return command_usage(&COMMAND_DIFF, "name two files or two folders");
     DiffJob job = {0};
     Err err = {0};
-    bool ok = diff_words(&job, settings, &err);
+    bool ok = diff_given(&job, settings, &err);
     if (ok && fflush(stdout) != 0)
         ok = err_set(&err, ERR_IO, "cannot write the diff");
     arena_free(&job.arena);

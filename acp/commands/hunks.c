@@ -75,7 +75,7 @@ void hunk_dialog_ask(HunkDialog *dialog, Session *session, const QuestionEvent *
     Hunks hunks = {0};
     if (!dialog->has_quit && question->tool.diff_count == 1) {
         const ToolDiff *diff = &question->tool.diffs[0];
-        if (diff_lines(diff->old_text, diff->new_text, &arena, &hunks, NULL)) {
+        if (diff_lines(diff->relative, diff->old_text, diff->new_text, &arena, &hunks, NULL)) {
             bool *keep = ARENA_ARRAY(&arena, bool, hunks.count + 1);
             if (hunk_dialog_choose(dialog, diff, &hunks, keep))
                 decision = (Decision){DECISION_ALLOW_ONCE, keep, hunks.count};

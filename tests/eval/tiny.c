@@ -12,7 +12,7 @@
 
 #include "base/json.h"
 #include "base/os.h"
-#include "diff/diff.h"
+#include "diff/edit.h"
 #include "planner/planner.h"
 
 enum { MOST_FAMILIES = 16 };

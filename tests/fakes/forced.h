@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "diff/diff.h"
+#include "diff/edit.h"
 #include "engine/engine.h"
 
 typedef struct ForcedCount {
@@ -54,7 +54,7 @@ static inline void forced_take(ForcedTree tree, const EditList *edits, Arena *ar
             continue;
         }
         bool is_found =
-            edit_locate(tree.files[f].text, edit, arena, &place, &err) && place.level == MATCH_EXACT;
+            edit_locate(tree.files[f].text, edit, NULL, arena, &place, &err) && place.level == MATCH_EXACT;
         out->exact += is_found && !place.already_applied;
         if (is_found && edit_apply(tree.files[f].text, &place, 1, arena, &text, &err)) {
             out->applied++;

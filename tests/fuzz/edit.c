@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "diff/diff.h"
+#include "diff/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +34,7 @@ static void check_places(Str file, const EditList *edits, Arena *arena) {
     for (size_t i = 0; i < edits->count; i++) {
         Err err = {0};
         Place *p = &places[count];
-        if (!edit_locate(file, &edits->items[i], arena, p, &err)) {
+        if (!edit_locate(file, &edits->items[i], NULL, arena, p, &err)) {
             must(err.code != ERR_NONE && err.text[0]);
             continue;
         }

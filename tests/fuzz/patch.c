@@ -24,7 +24,8 @@ static void apply_all(Str text, Str old, const PatchOptions *options, size_t siz
         for (size_t i = 0; i < patch.count; i++) {
             Str result;
             err = (Err){0};
-            must(patch_apply(&patch.files[i], old, options, &arena, &result, &err) || err.code != ERR_NONE);
+            must(patch_apply(&patch.files[i], old, options, &arena, &result, NULL, &err) ||
+                 err.code != ERR_NONE);
         }
     }
     arena_free(&arena);
@@ -37,12 +38,13 @@ static void print_and_apply(Str before, Str after) {
     PatchOptions options = {.strip = 1};
     Patch patch;
     Str result;
-    must(diff_lines(before, after, &arena, &file.hunks, NULL));
+    must(diff_lines(S(""), before, after, &arena, &file.hunks, NULL));
     diff_print(&file, 3, &text);
     must((text.len == 0) == str_eq(before, after));
     if (text.len) {
         must(patch_parse(buf_text(&text), &options, &arena, &patch, NULL) && patch.count == 1);
-        must(patch_apply(&patch.files[0], before, &options, &arena, &result, NULL) && str_eq(result, after));
+        must(patch_apply(&patch.files[0], before, &options, &arena, &result, NULL, NULL) &&
+             str_eq(result, after));
     }
     buf_free(&text);
     arena_free(&arena);

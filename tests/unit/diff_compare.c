@@ -35,7 +35,7 @@ static void diff_then_apply_is_identity(void) {
         Err err = {0};
         int letters = 1 + (int)(test_random() % 5);
         Str a = random_text(&arena, 24, letters), b = random_text(&arena, 24, letters);
-        CHECK_OK(diff_lines(a, b, &arena, &hunks, &err), err);
+        CHECK_OK(diff_lines(S(""), a, b, &arena, &hunks, &err), err);
         CHECK_STR(keep_all(&hunks, &arena), b);
         for (size_t i = 0; i < hunks.count; i++) {
             const Hunk *h = &hunks.items[i];
@@ -75,7 +75,7 @@ static void script_is_shortest(void) {
         Hunks hunks;
         size_t added, removed;
         Str a = random_text(&arena, 24, 4), b = random_text(&arena, 24, 4);
-        CHECK(diff_lines(a, b, &arena, &hunks, NULL));
+        CHECK(diff_lines(S(""), a, b, &arena, &hunks, NULL));
         diff_count(&hunks, &added, &removed);
         CHECK_INT(added + removed, common_lines(a, b));
         arena_free(&arena);
@@ -87,7 +87,8 @@ static void keep_takes_any_subset(void) {
     for (int round = 0; round < 300; round++) {
         Arena arena = {0};
         Hunks hunks;
-        CHECK(diff_lines(random_text(&arena, 12, 3), random_text(&arena, 12, 3), &arena, &hunks, NULL));
+        CHECK(
+            diff_lines(S(""), random_text(&arena, 12, 3), random_text(&arena, 12, 3), &arena, &hunks, NULL));
         CHECK(hunks.count < 12);
         for (unsigned set = 0; set < 1u << hunks.count; set++) {
             bool keep[12];
@@ -111,7 +112,7 @@ static void ids_survive_a_second_comparison(void) {
     Arena arena = {0};
     Hunks one, two;
     Str a = S("a\nb\nc\nd\ne\n"), b = S("a\nB\nc\nd\nE\n"), c = S("a\nB\nc\nd\ne\n");
-    CHECK(diff_lines(a, b, &arena, &one, NULL) && diff_lines(a, c, &arena, &two, NULL));
+    CHECK(diff_lines(S(""), a, b, &arena, &one, NULL) && diff_lines(S(""), a, c, &arena, &two, NULL));
     CHECK_INT(one.count, 2);
     CHECK_INT(two.count, 1);
     CHECK(one.items[0].id == two.items[0].id);
@@ -122,7 +123,7 @@ static void ids_survive_a_second_comparison(void) {
 static Str printed(Str before, Str after, int context, Arena *arena) {
     FileDiff file = {.old_path = S("f"), .new_path = S("f")};
     Buf out = {0};
-    CHECK(diff_lines(before, after, arena, &file.hunks, NULL));
+    CHECK(diff_lines(S(""), before, after, arena, &file.hunks, NULL));
     diff_print(&file, context, &out);
     Str text = buf_copy(&out, arena);
     buf_free(&out);
@@ -151,7 +152,7 @@ static void odd_large_texts(void) {
             if (kind != 0 || i % 2)
                 buf_printf(&b, "%d\n", kind == 0 ? 1 : kind == 1 ? -1 - i : (int)y);
         }
-        CHECK(diff_lines(buf_text(&a), buf_text(&b), &arena, &hunks, NULL));
+        CHECK(diff_lines(S(""), buf_text(&a), buf_text(&b), &arena, &hunks, NULL));
         CHECK_STR(keep_all(&hunks, &arena), buf_text(&b));
         buf_free(&a);
         buf_free(&b);

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/os.h"
-#include "diff/diff.h"
+#include "diff/edit.h"
 #include "tests/runner.h"
 
 enum { MOST_BYTES = 64 << 20 };
@@ -123,7 +123,7 @@ static bool golden_blocks(const Golden *g, const EditList *edits, Arena *arena, 
     Place *places = ARENA_ARRAY(arena, Place, edits->count + 1);
     MatchLevel loosest = MATCH_EXACT;
     for (size_t i = 0; i < edits->count; i++) {
-        if (!edit_locate(g->file, &edits->items[i], arena, &places[i], err))
+        if (!edit_locate(g->file, &edits->items[i], NULL, arena, &places[i], err))
             return false;
         loosest = places[i].level > loosest ? places[i].level : loosest;
         CHECK_MSG(places[i].already_applied == g->is_applied, "%.*s: already_applied", STR_ARG(g->title));

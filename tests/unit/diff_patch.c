@@ -104,7 +104,7 @@ static void print_diff(const char *path, Str before, Str after, int context, Are
                        bool is_new, bool is_deleted) {
     FileDiff file = {
         .old_path = str_of(path), .new_path = str_of(path), .is_new = is_new, .is_deleted = is_deleted};
-    CHECK(diff_lines(before, after, arena, &file.hunks, NULL));
+    CHECK(diff_lines(S(""), before, after, arena, &file.hunks, NULL));
     diff_print(&file, context, out);
 }
 
@@ -242,7 +242,7 @@ static bool apply_ours(Str patch_text, const PatchOptions *options, Str path, Tr
         if (creates && is_ours && tree->exists && was_on_disk)
             return err_set(err, ERR_CONFLICT, "%.*s exists", STR_ARG(name));
         Str text;
-        if (!patch_apply(file, creates ? S("") : tree->text, options, arena, &text, err))
+        if (!patch_apply(file, creates ? S("") : tree->text, options, arena, &text, NULL, err))
             return false;
         if (is_ours)
             *tree = (Tree){file->kind != PATCH_DELETE && str_eq(file->new_path, path), text};
@@ -339,8 +339,9 @@ static void own_patches_round_trip(void) {
             CHECK_OK(patch_parse(buf_text(&text), &options, &arena, &patch, &err), err);
             CHECK_INT(patch.count, 1);
             CHECK_STR(patch.files[0].new_path, S("a b/\"c\""));
-            CHECK_OK(patch_apply(&patch.files[0], reverse ? after : before, &options, &arena, &back, &err),
-                     err);
+            CHECK_OK(
+                patch_apply(&patch.files[0], reverse ? after : before, &options, &arena, &back, NULL, &err),
+                err);
             CHECK_MSG(str_eq(back, reverse ? before : after),
                       "case %d, reverse %d:\n%.*s---- gives\n%.*s---- from\n%.*s", i, reverse,
                       STR_ARG(buf_text(&text)), STR_ARG(back), STR_ARG(reverse ? after : before));
