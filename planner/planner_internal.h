@@ -53,6 +53,8 @@ typedef struct FileWork {
     Language language;
     bool is_new;
     Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
+    bool is_deleted; /* the file goes; new_text is empty */
+    Path moved_to;   /* the file leaves its path and becomes this one, with new_text; empty: it stays */
     Str tool_id;  /* its edit tool call; empty until proposed */
     Hunks hunks;
     Str unified;

@@ -121,6 +121,8 @@ FileWork *turn_new_file(Turn *turn, Str given_path, Err *err) {
 }
 
 bool file_is_changed(const FileWork *file) {
+    if (file->is_deleted || file->moved_to.absolute.len)
+        return true;
     return file->is_new ? file->new_text.ptr != NULL : !str_eq(file->new_text, file->seen.text);
 }
 
