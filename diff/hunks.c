@@ -172,3 +172,14 @@ void diff_count(const Hunks *hunks, size_t *added, size_t *removed) {
         *removed += hunks->items[i].old_count;
     }
 }
+
+size_t diff_section_end(const Hunks *hunks, size_t first, int context) {
+    size_t last = first, most = context > 0 ? 2 * (size_t)context : 0;
+    while (last + 1 < hunks->count) {
+        const Hunk *h = &hunks->items[last];
+        if (h[1].old_start - h->old_start - h->old_count > most)
+            break;
+        last++;
+    }
+    return last;
+}
