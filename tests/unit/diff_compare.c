@@ -134,7 +134,7 @@ static void hunks_stand_at_block_starts(void) {
     Arena arena = {0};
     CHECK_STR(printed(S("int a() {\n    x;\n}\n\nint c() {\n    x;\n}\n"),
                       S("int a() {\n    x;\n}\n\nint b() {\n    x;\n}\n\nint c() {\n    x;\n}\n"), 1, &arena),
-              S("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -4,2 +4,6 @@\n \n+int b() {\n+    x;\n+}\n+\n int "
+              S("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -4,2 +4,6 @@ int a() {\n \n+int b() {\n+    x;\n+}\n+\n int "
                 "c() {\n"));
     arena_free(&arena);
 }
