@@ -54,6 +54,8 @@ typedef struct PatchFile {
     unsigned old_mode, new_mode; /* 0 when the patch does not say */
     PatchHunk *hunks;
     size_t hunk_count;
+    bool may_create; /* PATCH_MODIFY of a patch without git's headers, from no lines at all: the file may be
+                      * missing */
     bool is_binary;
     PatchBinary forward, backward; /* backward: to undo it, BINARY_NONE when not given */
     Str old_id, new_id;            /* hex of the "index" line; empty when not given */
@@ -68,8 +70,7 @@ typedef struct Patch {
 /* options->reverse swaps old and new already here, and the order of the files. Refuses
  * (ERR_INVALID/ERR_UNSUPPORTED with the line) corrupt hunks, binary sections without data, submodules, paths
  * that leave the folder, no section at all. Every allocation is bounded by the size of the text (inflated
- * binary data by PATCH_BINARY_MAX). A file that the patch changes from nothing (one hunk, no old lines,
- * PATCH_MODIFY) may be missing. */
+ * binary data by PATCH_BINARY_MAX). */
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err);
 #define PATCH_BINARY_MAX ((size_t)256 << 20)
 
@@ -91,6 +92,7 @@ typedef struct PatchEntry {
     bool is_folder; /* nothing else is set then */
     unsigned mode;  /* 0100644, 0100755, or 0120000: a link, text is its target */
     Str text;
+    const void *tag; /* the source's own; comes back in PatchStep.before */
 } PatchEntry;
 
 typedef struct PatchSource {
@@ -98,6 +100,9 @@ typedef struct PatchSource {
     /* What stands at a path (relative, no "." or "..", never through a link: ERR_DENIED for a path beyond
      * one). A missing file is exists false. */
     bool (*look)(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err);
+    /* The names in a folder that look told of, without "." and "..". NULL: a file never takes the place of a
+     * folder; else it does when the folder is empty or the patch empties it. */
+    bool (*list)(void *ctx, Str folder, Arena *arena, Str **names, size_t *count, Err *err);
 } PatchSource;
 
 typedef struct PatchStep {
@@ -112,9 +117,14 @@ typedef struct PatchPlan {
     bool is_applied_already; /* of a refused plan: the patch applies in reverse to every file */
 } PatchPlan;
 
-/* All sections in order, each on what the ones before left (git's rules for chains, swaps, deletions that
- * make room, type changes), nothing written. On failure *out tells only is_applied_already. */
+/* All sections as git-apply takes them, nothing written: changes, creations and deletions in order, each on
+ * what the ones before left; renames and copies read their source as it was before the patch, so that chains
+ * and swaps do not depend on the order. A name that the patch frees (a deletion, a rename, also a later one)
+ * may be taken; a folder emptied by it may become a file. Nothing on disk is replaced or removed that no
+ * section has read. Paths beyond links are refused, also beyond those that the patch makes. On failure *out
+ * tells only is_applied_already. ERR_LIMIT when the new texts together exceed PATCH_PLAN_MAX. */
 bool patch_plan(const Patch *patch, const PatchOptions *options, PatchSource source, Arena *arena,
                 PatchPlan *out, Err *err);
+#define PATCH_PLAN_MAX ((size_t)8 << 30)
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "diff/lines_internal.h"
-#include "diff/patch.h"
+#include "diff/patch_internal.h"
 
 typedef struct ImageLine {
     Str text; /* with its line end */
@@ -208,6 +208,8 @@ bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *option
     if (file->kind == PATCH_CREATE && old_text.len)
         return err_set(err, ERR_CONFLICT, "%.*s: the patch creates this file, but it is there already",
                        STR_ARG(name_of(file)));
+    if (file->is_binary)
+        return patch_apply_binary(file, old_text, arena, new_text, err);
     Arena scratch = {0};
     LineTable table = line_table(old_text, &scratch);
     Image image = {.count = table.count, .capacity = table.count + 16};

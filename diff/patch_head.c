@@ -36,9 +36,16 @@ static bool check_name(const PatchReader *r, Str text, bool is_absent, Str *name
 
 /* "index 123..456 100644" */
 static bool read_index(const PatchReader *r, Str text, PatchHead *head, Err *err) {
-    size_t dots = str_find(text, S(".."), 0),
-           blank = dots == STR_NONE ? STR_NONE : str_find_char(text, ' ', dots);
-    return blank == STR_NONE || read_mode(r, str_from(text, blank + 1), &head->old_mode, err);
+    size_t dots = str_find_char(text, '.', 0);
+    if (dots == STR_NONE || dots > PATCH_ID_HEX || !str_starts(str_from(text, dots), S("..")))
+        return true;
+    Str rest = str_from(text, dots + 2);
+    size_t blank = str_find_char(rest, ' ', 0), end = blank == STR_NONE ? str_trim_end(rest).len : blank;
+    head->old_id = str_slice(text, 0, dots);
+    if (end > PATCH_ID_HEX)
+        return true;
+    head->new_id = str_slice(rest, 0, end);
+    return blank == STR_NONE || read_mode(r, str_from(rest, blank + 1), &head->old_mode, err);
 }
 
 typedef enum HeadWord {

@@ -2,6 +2,7 @@
 #ifndef MUX_DIFF_PATCH_INTERNAL_H
 #define MUX_DIFF_PATCH_INTERNAL_H
 
+#include "base/buf.h"
 #include "diff/patch.h"
 
 /* Where the parser stands: rest is what follows, line the number (from 1) of its first line. */
@@ -10,6 +11,7 @@ typedef struct PatchReader {
     Arena *arena;
     Str rest;
     size_t line;
+    size_t binary_bytes; /* inflated so far */
 } PatchReader;
 
 typedef enum Maybe { MAYBE_NO, MAYBE_YES, MAYBE_UNKNOWN } Maybe;
@@ -20,6 +22,7 @@ typedef struct PatchHead {
     Maybe is_new, is_deleted;
     bool is_renamed, is_copied;
     unsigned old_mode, new_mode;
+    Str old_id, new_id;
 } PatchHead;
 
 Str patch_peek(const PatchReader *r); /* the next line with its line end; empty at the end */
@@ -32,7 +35,27 @@ bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err);
 /* "@@ -a,b +c,d @@": false when the line is not that. */
 bool patch_hunk_head(Str line, PatchHunk *hunk);
 
-/* Names. */
+/* Old and new exchanged, in place. */
+void patch_reverse_file(PatchFile *file);
+
+/* ---- binary data ---- */
+
+enum { PATCH_ID_HEX = 40 };
+
+/* git's id of a text: SHA-1 of "blob <length>", a zero byte and the text. */
+void patch_blob_id(Str text, char hex[PATCH_ID_HEX + 1]);
+bool patch_id_is_full(Str id);
+bool patch_id_is_null(Str id); /* "0000...": there is no such file */
+/* From the line "GIT binary patch" on: the data forwards and, when it is there, backwards. */
+bool patch_read_binary(PatchReader *r, PatchFile *file, Err *err);
+/* file->forward on old_text; both ids of the index line must agree with the texts. */
+bool patch_apply_binary(const PatchFile *file, Str old_text, Arena *arena, Str *new_text, Err *err);
+/* "GIT binary patch" in both directions, as literals or deltas, whichever is smaller; an index line with both
+ * full ids must stand above it. False (and nothing appended) without memory. */
+bool patch_binary_print(Str before, Str after, Buf *out);
+
+/* ---- names ---- */
+
 Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena);
 Str patch_common_name(Str text, int strip, Arena *arena);
 bool patch_is_null_name(Str text);

@@ -131,35 +131,60 @@ bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
 
 /* ---- sections ---- */
 
+/* ".git" as some file systems spell it too: in any letter case, as "git~1", with blanks, dots or a stream's
+ * name behind it. */
+static bool is_git_name(Str part) {
+    static const Str NAMES[] = {STR_INIT(".git"), STR_INIT("git~1")};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        if (!str_eq_nocase(str_slice(part, 0, NAMES[i].len), NAMES[i]))
+            continue;
+        size_t at = NAMES[i].len;
+        while (at < part.len && (part.ptr[at] == ' ' || part.ptr[at] == '.'))
+            at++;
+        if (at == part.len || part.ptr[at] == ':' || part.ptr[at] == '\\')
+            return true;
+    }
+    return false;
+}
+
 /* No empty, ".", ".." or ".git" component and no leading slash: git's rule for names in a work tree. */
 static bool is_safe_name(Str name) {
     for (size_t at = 0; at <= name.len;) {
         size_t end = str_find_char(name, '/', at);
         end = end == STR_NONE ? name.len : end;
         Str part = str_slice(name, at, end);
-        if (part.len == 0 || str_eq(part, S(".")) || str_eq(part, S("..")) || str_eq_nocase(part, S(".git")))
+        if (part.len == 0 || str_eq(part, S(".")) || str_eq(part, S("..")) || is_git_name(part))
             return false;
         at = end + 1;
     }
     return true;
 }
 
-static bool check_binary(const PatchReader *r, Err *err) {
+/* What stands in place of hunks in a section about a binary file: data, or a notice that says nothing. */
+static bool read_binary(PatchReader *r, PatchFile *file, Err *err) {
     Str line = patch_peek(r);
-    bool is_notice = (str_starts(line, S("Binary files ")) || str_starts(line, S("Files "))) &&
-                     str_ends(str_trim_end(line), S(" differ"));
-    if (!is_notice && !str_starts(line, S("GIT binary patch")))
-        return true;
-    return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch: binary files cannot be patched", r->line);
+    if (str_eq(line, S("GIT binary patch\n")))
+        return patch_read_binary(r, file, err);
+    file->is_binary = (str_starts(line, S("Binary files ")) || str_starts(line, S("Files "))) &&
+                      str_ends(line, S(" differ\n"));
+    if (file->is_binary)
+        patch_skip(r);
+    return true;
 }
 
-static void reverse_file(PatchFile *file) {
+void patch_reverse_file(PatchFile *file) {
     Str path = file->old_path;
     unsigned mode = file->old_mode;
     file->old_path = file->new_path;
     file->new_path = path;
     file->old_mode = file->new_mode;
     file->new_mode = mode;
+    Str id = file->old_id;
+    file->old_id = file->new_id;
+    file->new_id = id;
+    PatchBinary forward = file->forward;
+    file->forward = file->backward;
+    file->backward = forward;
     if (file->kind == PATCH_CREATE || file->kind == PATCH_DELETE)
         file->kind = file->kind == PATCH_CREATE ? PATCH_DELETE : PATCH_CREATE;
     for (size_t i = 0; i < file->hunk_count; i++) {
@@ -195,6 +220,9 @@ static bool finish_file(const PatchHead *head, const PatchOptions *options, Patc
                  : head->is_renamed              ? PATCH_RENAME
                  : head->is_copied               ? PATCH_COPY
                                                  : PATCH_MODIFY;
+    Maybe is_creation = options->reverse ? head->is_deleted : head->is_new;
+    size_t lines = options->reverse ? new_lines : old_lines;
+    file->may_create = is_creation == MAYBE_UNKNOWN && !lines && file->hunk_count < 2;
     if (file->kind == PATCH_DELETE && !options->reverse)
         file->new_path = S("");
     if (file->kind == PATCH_CREATE && options->reverse)
@@ -222,24 +250,26 @@ static bool read_file(PatchReader *r, const PatchHead *head, PatchFile *file, Er
     file->new_path = head->new_name.ptr ? head->new_name : S("");
     file->old_mode = head->old_mode;
     file->new_mode = head->new_mode;
+    file->old_id = head->old_id;
+    file->new_id = head->new_id;
     while (r->rest.len > 4 && str_starts(r->rest, S("@@ -"))) {
         PatchHunk hunk;
         if (!patch_read_hunk(r, &hunk, err))
             return false;
         LIST_PUSH(r->arena, file->hunks, file->hunk_count, capacity, hunk);
     }
-    if (!file->hunk_count && !check_binary(r, err))
+    if (!file->hunk_count && !read_binary(r, file, err))
         return false;
     bool has_metadata = head->is_renamed || head->is_copied || head->is_new == MAYBE_YES ||
                         head->is_deleted == MAYBE_YES ||
                         (head->old_mode && head->new_mode && head->old_mode != head->new_mode);
-    if (!file->hunk_count && !has_metadata)
+    if (!file->hunk_count && !has_metadata && !file->is_binary)
         return corrupt(r, err, "the section above changes nothing");
     return finish_file(head, r->options, file, err);
 }
 
 bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out, Err *err) {
-    PatchReader reader = {options, arena, text, 1};
+    PatchReader reader = {.options = options, .arena = arena, .rest = text, .line = 1};
     size_t capacity = 0;
     *out = (Patch){0};
     for (;;) {
@@ -253,7 +283,13 @@ bool patch_parse(Str text, const PatchOptions *options, Arena *arena, Patch *out
         if (!read_file(&reader, &head, &file, err))
             return false;
         if (options->reverse)
-            reverse_file(&file);
+            patch_reverse_file(&file);
+        if (file.is_binary && file.forward.kind == BINARY_NONE && !patch_id_is_null(file.new_id))
+            return err_set(
+                err, ERR_UNSUPPORTED,
+                "line %zu of the patch: it holds no data for this binary file%s (git diff --binary "
+                "prints it)",
+                file.line, options->reverse ? " in reverse" : "");
         LIST_PUSH(arena, out->files, out->count, capacity, file);
     }
     if (!out->count)
