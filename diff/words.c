@@ -3,6 +3,7 @@
 
 #include "diff/compare_internal.h"
 #include "diff/diff.h"
+#include "diff/lines_internal.h"
 
 enum { MOST_BYTES = 64 * 1024 };
 
