@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 #include "diff/diff.h"
-#include "diff/patch.h"
+#include "diff/patch_internal.h"
 #include "diff/rename_internal.h"
 
 enum { BINARY_PREFIX = 8000, FUNCTION_BYTES = 80 };
@@ -225,6 +225,18 @@ static void put_notice(const FileDiff *file, Str old_path, Str new_path, Buf *ou
     buf_cstr(out, " differ\n");
 }
 
+/* Binary data only applies where the full ids of both texts are told. */
+static bool put_binary(const FileDiff *file, Buf *out) {
+    char ids[2][PATCH_ID_HEX + 1];
+    memset(ids, '0', sizeof ids);
+    if (!file->is_new)
+        patch_blob_id(file->hunks.before, ids[0]);
+    if (!file->is_deleted)
+        patch_blob_id(file->hunks.after, ids[1]);
+    buf_printf(out, "index %.*s..%.*s\n", PATCH_ID_HEX, ids[0], PATCH_ID_HEX, ids[1]);
+    return patch_binary_print(file->hunks.before, file->hunks.after, out);
+}
+
 static bool put_file(const FileDiff *file, int context, Buf *out) {
     if (!has_new_text(file) && !file->is_new && !file->is_deleted && !is_renamed(file) && !has_new_mode(file))
         return true;
@@ -233,6 +245,8 @@ static bool put_file(const FileDiff *file, int context, Buf *out) {
     put_headers(file, old_path, new_path, out);
     if (!has_new_text(file))
         return true;
+    if (file->is_binary && file->carries_binary)
+        return put_binary(file, out);
     if (file->is_binary) {
         put_notice(file, old_path, new_path, out);
         return true;
@@ -351,7 +365,7 @@ bool diff_print_verified(const FileDiff *file, int context, Buf *out, Err *err) 
     bool ok = print_file(file, context, out) && !out->failed;
     if (!ok)
         fail_check(file, "memory ran out", err);
-    bool is_notice = file->is_binary && has_new_text(file);
+    bool is_notice = file->is_binary && !file->carries_binary && has_new_text(file);
     if (ok && out->len > begin && !is_notice)
         ok = check_printed(file, str_from(buf_text(out), begin), context, err);
     if (!ok)
