@@ -43,6 +43,7 @@ typedef struct Edit {
     Str new_text;
     size_t line_hint; /* EDIT_REPLACE: where the model believes old_text begins, from 1; 0 unknown. Only ever
                        * chooses among several places, never replaces matching */
+    bool is_at_end;   /* EDIT_REPLACE: old_text ends at the end of the file; empty old_text is put there */
     size_t first_line, last_line; /* EDIT_LINES: from 1 */
     uint16_t first_hash, last_hash;
     int label;
@@ -63,6 +64,9 @@ typedef struct EditParser {
 
 void edit_begin(EditParser *parser, EditFormat format, Arena *arena);
 void edit_feed(EditParser *parser, Str piece);
+/* EDIT_ANY: whether the last complete line belongs to an edit (a marker, its path, its text, its fence)
+ * rather than to the prose; a path line in front of an edit is known only when the edit begins. */
+bool edit_took_line(const EditParser *parser);
 /* How many edits are complete so far (for progress while streaming). */
 size_t edit_ready(const EditParser *parser);
 /* False with one sentence (quotable to the model) for a malformed reply: an open block, a marker out of

@@ -1,4 +1,4 @@
-/* Search/replace blocks as models really write them:
+/* Blocks between markers, as models really write them:
  *
  *   path/to/file.py            above the opening fence, inside it, on the fence line, or after the opening
  * marker
@@ -10,152 +10,80 @@
  *   >>>>>>> REPLACE            or UPDATED
  *   ```
  *
+ * EDIT_ANY also knows them opened like a merge conflict (<<<<<<< HEAD, closed by >>>>>>> and any word), with
+ * ------- SEARCH and +++++++ REPLACE, and the SYMBOL and LINES blocks, which have no divider.
+ *
  * A divider as long as the opening marker is the divider; one of another length is it only when no other is
  * there, so that underlined headings may stand inside a block. */
 #include "diff/edit_parse_internal.h"
 #include "diff/lines_internal.h"
 
-enum { LEAST_SIGNS = 5, MOST_SIGNS = 9, LONGEST_PATH = 512 };
-
-/* ---- lines ---- */
-
-typedef struct Marker {
-    size_t indent, signs;
-    Str word; /* what follows the signs, trimmed */
-} Marker;
-
-static bool marker_read(Str line, char sign, Marker *out) {
-    size_t indent = 0;
-    while (indent < line.len && (line.ptr[indent] == ' ' || line.ptr[indent] == '\t'))
-        indent++;
-    size_t end = indent;
-    while (end < line.len && line.ptr[end] == sign)
-        end++;
-    *out = (Marker){indent, end - indent, str_trim(str_from(line, end))};
-    return out->signs >= LEAST_SIGNS && out->signs <= MOST_SIGNS;
-}
+/* ---- markers ---- */
 
 /* "SEARCH" or "SEARCH path": the rest after the word. */
 static bool is_word(Str s, Str word, Str *rest) {
     if (!str_starts(s, word))
         return false;
-    *rest = str_trim(str_from(s, word.len));
-    return s.len == word.len || s.ptr[word.len] == ' ' || s.ptr[word.len] == '\t' || s.ptr[word.len] == ':';
+    *rest = str_trim(strip_ends(str_from(s, word.len), ">", ""));
+    return s.len == word.len || s.ptr[word.len] == ' ' || s.ptr[word.len] == '\t' || s.ptr[word.len] == ':' ||
+           s.ptr[word.len] == '>';
 }
 
-static bool is_opening(Str line, Marker *marker, Str *rest) {
-    return marker_read(line, '<', marker) &&
-           (is_word(marker->word, S("SEARCH"), rest) || is_word(marker->word, S("ORIGINAL"), rest));
+static bool is_merge_word(Str word) {
+    static const char *const WORDS[] = {"HEAD", "ours",   "current", "old",
+                                        "OLD",  "before", "BEFORE",  "Current change"};
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (str_eq(word, str_of(WORDS[i])))
+            return true;
+    return false;
 }
 
-static bool is_named_closing(Str line, Marker *marker) {
+/* Fills in the block's kind and marks; *rest is what follows the opening word. */
+static bool is_opening(const EditParser *parser, Str line, OpenBlock *block, Str *rest, bool *is_bad) {
+    Marker marker;
+    bool is_any = parser->format == EDIT_ANY, is_angle = marker_read(line, '<', &marker);
+    *block = (OpenBlock){.closing = '>', .kind = EDIT_REPLACE};
+    *rest = S("");
+    *is_bad = false;
+    if (!is_angle && !(is_any && marker_read(line, '-', &marker)))
+        return false;
+    block->signs = marker.signs;
+    block->indent = marker.indent;
+    if (is_word(marker.word, S("SEARCH"), rest)) {
+        block->closing = is_angle ? '>' : '+';
+        return true;
+    }
+    if (is_angle && is_word(marker.word, S("ORIGINAL"), rest))
+        return true;
+    if (!is_any || !is_angle)
+        return false;
+    block->is_merge = is_merge_word(marker.word);
+    if (!block->is_merge && special_read(marker.word, &block->edit, is_bad))
+        block->kind = block->edit.kind;
+    return block->is_merge || block->kind != EDIT_REPLACE || *is_bad;
+}
+
+static bool is_named_closing(Str line, char sign, Marker *marker) {
     Str rest;
-    return marker_read(line, '>', marker) &&
+    return marker_read(line, sign, marker) &&
            (is_word(marker->word, S("REPLACE"), &rest) || is_word(marker->word, S("UPDATED"), &rest)) &&
            rest.len == 0;
 }
 
-static bool is_fence(Str line, Str *info) {
-    Str s = str_trim(line);
-    size_t n = 0;
-    while (n < s.len && s.ptr[n] == (s.ptr[0] == '~' ? '~' : '`'))
-        n++;
-    *info = str_trim(str_from(s, n));
-    return n >= 3 && str_find_char(*info, '`', 0) == STR_NONE;
+static bool closes_block(const OpenBlock *block, Str line) {
+    Marker marker;
+    bool is_special = block->kind != EDIT_REPLACE;
+    if (is_named_closing(line, block->closing, &marker))
+        return true;
+    if (!marker_read(line, block->closing, &marker))
+        return false;
+    if (is_special && str_eq(marker.word, S("END")))
+        return true;
+    return marker.signs == block->signs &&
+           (marker.word.len == 0 || (block->is_merge && marker.indent == block->indent));
 }
 
 /* ---- paths ---- */
-
-static bool is_path_sign(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (unsigned char)c >= 0x80 ||
-           (c && c != '`' && c != '"' && c != '<' && c != '>' && c != '|' && c != '*' && c != '?' &&
-            (unsigned char)c > ' ' && c != 0x7f);
-}
-
-/* A slash inside, or a dot with something after it. */
-static bool looks_like_path(Str s) {
-    if (s.len == 0 || s.len > LONGEST_PATH)
-        return false;
-    bool has_mark = false;
-    for (size_t i = 0; i < s.len; i++) {
-        if (!is_path_sign(s.ptr[i]) && s.ptr[i] != ' ')
-            return false;
-        has_mark = has_mark || ((s.ptr[i] == '/' || s.ptr[i] == '.') && i + 1 < s.len && s.ptr[i + 1] != ' ');
-    }
-    return has_mark;
-}
-
-static Str strip_ends(Str s, const char *front, const char *back) {
-    while (s.len && str_find_char(str_of(front), s.ptr[0], 0) != STR_NONE)
-        s = str_from(s, 1);
-    while (s.len && str_find_char(str_of(back), s.ptr[s.len - 1], 0) != STR_NONE)
-        s.len--;
-    return s;
-}
-
-static Str after_word(Str s) {
-    static const char *const WORDS[] = {"file:", "path:", "filename:", "filepath:", "file path:"};
-    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
-        Str word = str_of(WORDS[i]);
-        if (str_eq_nocase(str_slice(s, 0, word.len), word))
-            return str_trim(str_from(s, word.len));
-    }
-    return s;
-}
-
-/* The only word of a sentence that looks like a path; a name in back quotes wins. */
-static Str path_in_sentence(Str s) {
-    Str found = S("");
-    size_t open = str_find_char(s, '`', 0),
-           close = open == STR_NONE ? STR_NONE : str_find_char(s, '`', open + 1);
-    if (close != STR_NONE && looks_like_path(str_slice(s, open + 1, close)))
-        return str_slice(s, open + 1, close);
-    size_t count = 0;
-    for (size_t i = 0; i < s.len;) {
-        size_t end = str_find_char(s, ' ', i);
-        end = end == STR_NONE ? s.len : end;
-        Str word = strip_ends(str_slice(s, i, end), "(`*\"'", "),:;.`*\"'");
-        if (looks_like_path(word)) {
-            found = word;
-            count++;
-        }
-        i = end + 1;
-    }
-    return count == 1 ? found : count ? s : S("");
-}
-
-/* The path that a line above a block gives; empty for none. *is_alone: the line says nothing else. */
-static Str path_in_line(Str line, bool *is_alone) {
-    Str s = str_trim(line);
-    bool is_comment = str_starts(s, S("//")) || str_starts(s, S("<!--"));
-    s = is_comment ? str_trim(strip_ends(s, "/<!-", "->")) : s;
-    s = str_trim(strip_ends(s, "#*-> \t", " \t*"));
-    s = str_trim(strip_ends(after_word(s), "*` \t\"'", "*` \t\"'"));
-    if (str_ends(s, S(":")))
-        s = strip_ends(s, "", ":*`");
-    *is_alone = str_find_char(s, ' ', 0) == STR_NONE;
-    if (*is_alone) {
-        bool is_bare_name = !looks_like_path(s) && s.len && s.len < 64 && str_eq(s, str_trim(line));
-        for (size_t i = 0; is_bare_name && i < s.len; i++)
-            is_bare_name = is_path_sign(s.ptr[i]) && s.ptr[i] != '.' && s.ptr[i] != '!' && s.ptr[i] != ',';
-        return is_bare_name || looks_like_path(s) ? s : S("");
-    }
-    return looks_like_path(path_in_sentence(s)) ? path_in_sentence(s) : S("");
-}
-
-/* "python src/a.py", "python:src/a.py" or "src/a.py" after the fence. */
-static Str path_in_fence(Str info) {
-    size_t blank = str_rfind_char(info, ' ');
-    Str word = blank == STR_NONE ? info : str_from(info, blank + 1);
-    size_t colon = str_find_char(word, ':', 0);
-    if (colon != STR_NONE)
-        word = str_from(word, colon + 1);
-    size_t equals = str_find_char(word, '=', 0);
-    if (equals != STR_NONE)
-        word = strip_ends(str_from(word, equals + 1), "\"'", "\"'");
-    return looks_like_path(word) ? word : S("");
-}
 
 /* The last prose line that is not blank, from `from` down to the floor; STR_NONE for none. */
 static size_t line_above(const EditParser *parser, size_t from) {
@@ -164,6 +92,15 @@ static size_t line_above(const EditParser *parser, size_t from) {
         if (!line_is_blank(edit_span(parser, s->prose[--from].span)))
             return from;
     return STR_NONE;
+}
+
+Str edit_path_above(const EditParser *parser, bool *is_alone, size_t *at) {
+    const struct EditParserState *s = parser->state;
+    *is_alone = false;
+    *at = line_above(parser, s->prose_count);
+    if (*at == STR_NONE || s->prose[*at].is_fence)
+        return S("");
+    return path_in_line(edit_span(parser, s->prose[*at].span), is_alone);
 }
 
 /* Takes the path, and the lines that only carry it, off the prose above an opening marker. */
@@ -175,7 +112,7 @@ static Str take_path(EditParser *parser) {
     if (at == STR_NONE)
         return path;
     if (s->prose[at].is_fence) {
-        is_fence(edit_span(parser, s->prose[at].span), &info);
+        fence_read(edit_span(parser, s->prose[at].span), &info);
         path = path_in_fence(info);
         s->is_fence_open = true;
         s->prose_count = at;
@@ -201,98 +138,167 @@ static Str take_path(EditParser *parser) {
 
 /* ---- the block ---- */
 
-static void wrong(EditParser *parser, const char *what) {
-    struct EditParserState *s = parser->state;
-    err_set(&s->err, ERR_INVALID, "block %zu (line %zu of the reply): %s", s->edit_count + 1, s->block.line,
-            what);
+static const char *closing_name(const OpenBlock *block) {
+    return block->kind != EDIT_REPLACE ? ">>>>>>> END"
+           : block->closing == '+'     ? "+++++++ REPLACE"
+                                       : ">>>>>>> REPLACE";
 }
 
-static void open_block(EditParser *parser, Span line, const Marker *marker, Str rest) {
+/* "SEARCH line=12". */
+static size_t hint_in(Str rest) {
+    size_t at = 0, line = 0;
+    Str s = str_starts(rest, S("line=")) ? str_from(rest, 5) : S("");
+    return number_read(s, &at, &line) && at == s.len ? line : 0;
+}
+
+bool edit_open_block(EditParser *parser, Span line) {
     struct EditParserState *s = parser->state;
-    s->block = (OpenBlock){
-        .line = s->line_number, .begin = line.end, .signs = marker->signs, .indent = marker->indent};
+    OpenBlock block;
+    Str rest;
+    bool is_bad, is_alone;
+    if (!is_opening(parser, edit_span(parser, line), &block, &rest, &is_bad))
+        return false;
+    block.line = s->line_number;
+    block.begin = line.end;
+    block.edit.kind = block.kind;
+    block.edit.symbol = str_copy(parser->arena, block.edit.symbol);
+    block.edit.line_hint = hint_in(rest);
     Str path = take_path(parser);
-    bool is_alone;
-    Str given = path_in_line(strip_ends(rest, ":", ""), &is_alone);
+    Str given = block.edit.line_hint ? S("") : path_in_line(strip_ends(rest, ":", ""), &is_alone);
     if (given.len)
         path = given;
-    if (path.len)
-        s->block.path = str_copy(parser->arena, path);
-    else if (s->edit_count)
-        s->block.path = s->edits[s->edit_count - 1].path;
-    else
-        wrong(parser, "no path: put the file's path alone on the line above <<<<<<< SEARCH");
+    s->block = block;
     s->part = PART_BLOCK;
+    if (path.len)
+        s->block.edit.path = str_copy(parser->arena, path);
+    else if (s->edit_count)
+        s->block.edit.path = s->edits[s->edit_count - 1].edit.path;
+    else
+        edit_wrong(parser, block.line, "no path: put the file's path alone on the line above %s",
+                   block.kind == EDIT_SYMBOL  ? "<<<<<<< SYMBOL"
+                   : block.kind == EDIT_LINES ? "<<<<<<< LINES"
+                                              : "<<<<<<< SEARCH");
+    if (is_bad)
+        edit_wrong(parser, block.line,
+                   "the opening marker must name what is replaced: <<<<<<< SYMBOL name, or <<<<<<< LINES "
+                   "12:a1b2-15:c3d4 with the lines' hashes as they were shown");
+    return true;
 }
 
-static void close_block(EditParser *parser, Span line) {
+bool edit_closes_nothing(EditParser *parser, Str line) {
+    Marker marker;
+    bool is_plus = parser->format == EDIT_ANY && is_named_closing(line, '+', &marker);
+    if (!is_plus && !is_named_closing(line, '>', &marker))
+        return false;
+    edit_wrong(parser, parser->state->line_number, ">>>>>>> REPLACE without a <<<<<<< SEARCH before it");
+    return true;
+}
+
+/* ":start_line:12" and "-------" before the old lines, as some prompts teach: a hint. */
+static void take_line_head(EditParser *parser, ParsedEdit *edit) {
+    Str text = edit_span(parser, edit->old_text), rest = text, line;
+    size_t hint = 0, value;
+    while (str_next_line(&rest, &line)) {
+        Str s = str_trim(line);
+        bool is_start = str_starts(s, S(":start_line:")), is_end = str_starts(s, S(":end_line:"));
+        size_t at = is_start ? 12 : 10;
+        if ((is_start || is_end) && number_read(s, &at, &value) && at == s.len) {
+            hint = is_start ? value : hint;
+            continue;
+        }
+        if (hint && s.len >= 5 && strip_ends(s, "-", "").len == 0) {
+            edit->edit.line_hint = hint;
+            edit->old_text.begin += (size_t)(rest.ptr - text.ptr);
+        }
+        return;
+    }
+}
+
+static void push_block(EditParser *parser, const OpenBlock *block, Span old_text, Span new_text) {
     struct EditParserState *s = parser->state;
-    OpenBlock *block = &s->block;
-    Span divider = block->dividers ? block->divider : block->loose;
-    if (block->dividers > 1 || (block->dividers == 0 && block->loose_dividers > 1)) {
-        wrong(parser, "more than one ======= line; a block has one, and content that holds such a line "
-                      "cannot be edited "
-                      "this way");
-        return;
-    }
-    if (block->dividers + block->loose_dividers == 0) {
-        wrong(parser, "no ======= line between the text to find and the text to put there");
-        return;
-    }
-    ParsedEdit edit = {.path = block->path,
-                       .old_text = {block->begin, divider.begin},
-                       .new_text = {divider.end, line.begin}};
-    LIST_PUSH(parser->arena, s->edits, s->edit_count, s->edit_capacity, edit);
-    s->ready = s->edit_count;
+    ParsedEdit edit = {.edit = block->edit, .old_text = old_text, .new_text = new_text};
+    if (parser->format == EDIT_ANY && block->kind == EDIT_REPLACE)
+        take_line_head(parser, &edit);
+    edit_push(parser, edit);
     s->part = PART_PROSE;
     s->prose_floor = s->prose_count;
     s->is_after_block = true;
 }
 
+static void close_block(EditParser *parser, Span line) {
+    const OpenBlock *block = &parser->state->block;
+    Span divider = block->dividers ? block->divider : block->loose;
+    if (block->kind != EDIT_REPLACE) {
+        push_block(parser, block, (Span){block->begin, block->begin}, (Span){block->begin, line.begin});
+        return;
+    }
+    if (block->dividers > 1 || (block->dividers == 0 && block->loose_dividers > 1))
+        edit_wrong(parser, block->line,
+                   "more than one ======= line; a block has one, and content that holds such a line cannot "
+                   "be edited this way");
+    else if (block->dividers + block->loose_dividers == 0)
+        edit_wrong(parser, block->line, "no ======= line between the text to find and the text to put there");
+    else
+        push_block(parser, block, (Span){block->begin, divider.begin}, (Span){divider.end, line.begin});
+}
+
+/* A marker line of the block's own length, with nothing or a blank behind it. */
+static bool is_stray_marker(const OpenBlock *block, Str line) {
+    static const char SIGNS[] = {'<', '>', '|'};
+    Marker marker;
+    for (size_t i = 0; i < sizeof SIGNS; i++)
+        if (marker_read(line, SIGNS[i], &marker) && marker.indent == 0 && marker.signs == block->signs &&
+            (line_body(line).len == marker.signs || line.ptr[marker.signs] == ' '))
+            return true;
+    return false;
+}
+
 static void block_line(EditParser *parser, Span span) {
     struct EditParserState *s = parser->state;
+    OpenBlock *block = &s->block, other;
     Str line = edit_span(parser, span), rest;
     Marker marker;
-    if (is_opening(line, &marker, &rest)) {
-        wrong(parser, "the next block opens before this one is closed by >>>>>>> REPLACE");
-    } else if (is_named_closing(line, &marker) ||
-               (marker_read(line, '>', &marker) && marker.signs == s->block.signs && marker.word.len == 0)) {
+    bool is_bad;
+    if (is_opening(parser, line, &other, &rest, &is_bad) && !other.is_merge) {
+        edit_wrong(parser, block->line, "the next block opens before this one is closed by %s",
+                   closing_name(block));
+    } else if (closes_block(block, line)) {
         close_block(parser, span);
     } else if (marker_read(line, '=', &marker) && marker.word.len == 0) {
-        bool is_exact = marker.signs == s->block.signs && marker.indent <= s->block.indent;
-        *(is_exact ? &s->block.divider : &s->block.loose) = span;
-        *(is_exact ? &s->block.dividers : &s->block.loose_dividers) += 1;
-    } else if ((marker_read(line, '<', &marker) || marker_read(line, '>', &marker)) && marker.indent == 0 &&
-               marker.signs == s->block.signs &&
-               (line_body(line).len == marker.signs || line.ptr[marker.signs] == ' ')) {
-        wrong(parser,
-              "a marker line stands inside the block; text with merge markers cannot be edited this way");
+        bool is_exact = marker.signs == block->signs && marker.indent <= block->indent;
+        *(is_exact ? &block->divider : &block->loose) = span;
+        *(is_exact ? &block->dividers : &block->loose_dividers) += 1;
+        if (block->kind != EDIT_REPLACE && is_exact)
+            edit_wrong(parser, block->line,
+                       "a ======= line stands inside; this block holds the new text only");
+    } else if (is_stray_marker(block, line)) {
+        edit_wrong(
+            parser, block->line,
+            "a marker line stands inside the block; text with merge markers cannot be edited this way");
     }
+}
+
+bool edit_take_closing_fence(EditParser *parser, Str line) {
+    struct EditParserState *s = parser->state;
+    Str info;
+    if (!fence_read(line, &info) || info.len || !s->is_fence_open)
+        return false;
+    s->is_fence_open = false;
+    return true;
 }
 
 static void prose_line(EditParser *parser, Span span) {
     struct EditParserState *s = parser->state;
-    Str line = edit_span(parser, span), rest, info;
-    Marker marker;
-    if (is_opening(line, &marker, &rest)) {
-        open_block(parser, span, &marker, rest);
+    Str line = edit_span(parser, span), info;
+    if (edit_open_block(parser, span) || edit_closes_nothing(parser, line))
         return;
-    }
-    if (is_named_closing(line, &marker)) {
-        s->block.line = s->line_number;
-        wrong(parser, ">>>>>>> REPLACE without a <<<<<<< SEARCH before it");
-        return;
-    }
-    bool fence = is_fence(line, &info);
-    if (s->is_after_block && line_is_blank(line)) {
+    bool fence = fence_read(line, &info), was_after = s->is_after_block;
+    if (was_after && line_is_blank(line)) {
         edit_add_prose(parser, span, false);
         return;
     }
-    bool is_closing_fence = fence && info.len == 0 && s->is_after_block && s->is_fence_open;
     s->is_after_block = false;
-    if (is_closing_fence)
-        s->is_fence_open = false;
-    else
+    if (!was_after || !edit_take_closing_fence(parser, line))
         edit_add_prose(parser, span, fence);
 }
 
@@ -304,6 +310,8 @@ void edit_block_line(EditParser *parser, Span line) {
 }
 
 void edit_block_end(EditParser *parser) {
-    if (parser->state->part == PART_BLOCK)
-        wrong(parser, "the reply ends before the block is closed by >>>>>>> REPLACE");
+    const struct EditParserState *s = parser->state;
+    if (s->part == PART_BLOCK)
+        edit_wrong(parser, s->block.line, "the reply ends before the block is closed by %s",
+                   closing_name(&s->block));
 }

@@ -26,7 +26,8 @@ void edit_label_line(EditParser *parser, Span line) {
     struct EditParserState *s = parser->state;
     int label;
     for (size_t n; (n = label_at(edit_span(parser, line), &label)) > 0; line.begin += n) {
-        ParsedEdit edit = {.path = S(""), .label = label, .new_text = {line.begin + n, line.begin + n}};
+        ParsedEdit edit = {.edit = {.kind = EDIT_LABEL, .path = S(""), .label = label},
+                           .new_text = {line.begin + n, line.begin + n}};
         s->ready = s->edit_count;
         if (s->edit_count == 0 && s->prose_count)
             err_set(&s->err, ERR_INVALID, "the answer has text before its first label <|%d|>", label);
@@ -46,7 +47,7 @@ void edit_label_end(EditParser *parser) {
     Span last = s->edits[s->edit_count - 1].new_text;
     if (last.end > last.begin && !str_ends(edit_span(parser, last), S("\n")))
         err_set(&s->err, ERR_INVALID, "the answer ends in the middle of the line labelled <|%d|>",
-                s->edits[s->edit_count - 1].label);
+                s->edits[s->edit_count - 1].edit.label);
 }
 
 static Str without_newline(Str s) {

@@ -1,3 +1,5 @@
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "diff/edit_parse_internal.h"
@@ -15,6 +17,24 @@ void edit_add_prose(EditParser *parser, Span line, bool is_fence) {
     LIST_PUSH(parser->arena, s->prose, s->prose_count, s->prose_capacity, ((ProseLine){line, is_fence}));
 }
 
+void edit_push(EditParser *parser, ParsedEdit edit) {
+    struct EditParserState *s = parser->state;
+    LIST_PUSH(parser->arena, s->edits, s->edit_count, s->edit_capacity, edit);
+    s->ready = s->edit_count;
+}
+
+void edit_wrong(EditParser *parser, size_t line, const char *format, ...) {
+    struct EditParserState *s = parser->state;
+    char what[400];
+    va_list args;
+    if (s->err.code)
+        return;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    err_set(&s->err, ERR_INVALID, "block %zu (line %zu of the reply): %s", s->edit_count + 1, line, what);
+}
+
 static void read_line(EditParser *parser, size_t end) {
     struct EditParserState *s = parser->state;
     Span line = {s->line_begin, end};
@@ -22,10 +42,11 @@ static void read_line(EditParser *parser, size_t end) {
     s->line_number++;
     if (s->err.code)
         return;
-    if (parser->format == EDIT_BLOCKS)
-        edit_block_line(parser, line);
-    else
-        edit_label_line(parser, line);
+    switch (parser->format) {
+    case EDIT_BLOCKS: edit_block_line(parser, line); break;
+    case EDIT_LABELS: edit_label_line(parser, line); break;
+    case EDIT_ANY: edit_any_line(parser, line); break;
+    }
 }
 
 void edit_feed(EditParser *parser, Str piece) {
@@ -64,23 +85,35 @@ static Str join_prose(const EditParser *parser) {
     return prose;
 }
 
+bool edit_took_line(const EditParser *parser) {
+    return parser->state->took_line;
+}
+
+static void read_end(EditParser *parser) {
+    struct EditParserState *s = parser->state;
+    if (s->line_begin < s->len)
+        read_line(parser, s->len);
+    if (s->err.code)
+        return;
+    switch (parser->format) {
+    case EDIT_BLOCKS: edit_block_end(parser); break;
+    case EDIT_LABELS: edit_label_end(parser); break;
+    case EDIT_ANY: edit_any_end(parser); break;
+    }
+}
+
 bool edit_finish(EditParser *parser, EditList *out, Err *err) {
     struct EditParserState *s = parser->state;
     *out = (EditList){0};
-    if (s->line_begin < s->len)
-        read_line(parser, s->len);
-    if (!s->err.code && parser->format == EDIT_BLOCKS)
-        edit_block_end(parser);
-    else if (!s->err.code)
-        edit_label_end(parser);
+    read_end(parser);
     if (s->err.code)
         return err_set(err, s->err.code, "%s", s->err.text);
     out->items = ARENA_ARRAY(parser->arena, Edit, s->edit_count + 1);
     out->count = s->edit_count;
     for (size_t i = 0; i < s->edit_count; i++) {
         const ParsedEdit *edit = &s->edits[i];
-        out->items[i] = (Edit){.path = edit->path, .label = edit->label};
-        if (s->text) {
+        out->items[i] = edit->edit;
+        if (!edit->has_texts) {
             out->items[i].old_text = edit_span(parser, edit->old_text);
             out->items[i].new_text = edit_span(parser, edit->new_text);
         }
