@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "planner/planner_internal.h"
 
@@ -61,7 +62,8 @@ void session_close(Session *s) {
     turn_wait(s);
     join_thread(s);
     chat_close(s->chat);
-    free(s->answer_keep);
+    free(s->answer_ids);
+    free(s->answer_text);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     arena_free(&s->arena);
@@ -140,19 +142,34 @@ bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
     return err_set(err, ERR_NO_MEMORY, "cannot start a thread for the turn; close other programs and retry");
 }
 
+/* A copy; without memory for it the question counts as withdrawn. */
+static void take_answer(Session *s, const Decision *decision) {
+    free(s->answer_ids);
+    free(s->answer_text);
+    s->answer_ids = NULL;
+    s->answer_text = NULL;
+    s->answer = *decision;
+    if (decision->has_text) {
+        s->answer_text = malloc(decision->text.len + 1);
+        if (s->answer_text && decision->text.len)
+            memcpy(s->answer_text, decision->text.ptr, decision->text.len);
+        s->answer.text.ptr = s->answer_text;
+    } else if (decision->keep_ids) {
+        s->answer_ids = calloc(decision->keep_count + 1, sizeof *s->answer_ids);
+        if (s->answer_ids && decision->keep_count)
+            memcpy(s->answer_ids, decision->keep_ids, decision->keep_count * sizeof *s->answer_ids);
+        s->answer.keep_ids = s->answer_ids;
+    }
+    if ((decision->has_text && !s->answer_text) ||
+        (!decision->has_text && decision->keep_ids && !s->answer_ids))
+        s->answer = (Decision){.kind = DECISION_CANCELLED};
+}
+
 bool turn_answer(Session *s, uint64_t question, const Decision *decision) {
     pthread_mutex_lock(&s->lock);
     bool open = question != 0 && s->open_question == question && !s->is_answered;
     if (open) {
-        s->answer = *decision;
-        free(s->answer_keep);
-        s->answer_keep = NULL;
-        if (decision->keep_hunks) {
-            s->answer_keep = calloc(decision->keep_count ? decision->keep_count : 1, sizeof(bool));
-            for (size_t i = 0; s->answer_keep && i < decision->keep_count; i++)
-                s->answer_keep[i] = decision->keep_hunks[i];
-        }
-        s->answer.keep_hunks = s->answer_keep;
+        take_answer(s, decision);
         s->is_answered = true;
         pthread_cond_broadcast(&s->changed);
     }

@@ -101,8 +101,10 @@ typedef struct ToolDiff {
     Str relative;
     Str old_text, new_text; /* whole files */
     bool is_new, is_deleted;
+    Str moved_to; /* relative: what the file becomes; empty when it stays */
     size_t hunk_count;
-    Str unified; /* this file's section, as git prints it */
+    const uint64_t *hunk_ids; /* stable (diff.h): the same change has the same id in a later diff */
+    Str unified;              /* this file's section, as git prints it */
 } ToolDiff;
 
 typedef struct ToolEvent {
@@ -126,10 +128,15 @@ typedef enum DecisionKind {
     DECISION_CANCELLED,
 } DecisionKind;
 
+/* What an ALLOW allows: everything, some hunks, or a text that the user made of the proposal himself. Copied.
+ */
 typedef struct Decision {
     DecisionKind kind;
-    const bool *keep_hunks; /* with an ALLOW: one per hunk of the question's diff, NULL = all; copied */
+    const uint64_t
+        *keep_ids; /* ids of the hunks to keep; NULL = all. One that the diff does not hold fails the turn */
     size_t keep_count;
+    bool has_text; /* keep_ids is not looked at then; not for files that are deleted */
+    Str text;      /* the file as it shall be */
 } Decision;
 
 typedef struct QuestionEvent {
@@ -156,6 +163,9 @@ typedef struct TurnDone {
     Str backup_id;       /* names the undo; empty when nothing was written */
     const Str *problems; /* what could not be done, one sentence each */
     size_t problem_count;
+    const Str *notes; /* what the user should know of a turn that went well: what he left out himself, what
+                       * the editor reformatted */
+    size_t note_count;
 } TurnDone;
 
 typedef struct TurnEvent {

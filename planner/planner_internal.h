@@ -38,7 +38,8 @@ struct Session {
     uint64_t open_question, next_question;
     bool is_answered;
     Decision answer;
-    bool *answer_keep;
+    uint64_t *answer_ids; /* what answer points to */
+    char *answer_text;
     bool allows_all, rejects_all; /* "always" answers */
 
     atomic_bool cancelled;
@@ -55,7 +56,7 @@ typedef struct FileWork {
     Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
     bool is_deleted; /* the file goes; new_text is empty */
     Path moved_to;   /* the file leaves its path and becomes this one, with new_text; empty: it stays */
-    Str tool_id;  /* its edit tool call; empty until proposed */
+    Str tool_id;     /* its edit tool call; empty until proposed */
     Hunks hunks;
     Str unified;
     Str rationale;
@@ -77,6 +78,8 @@ typedef struct Turn {
     size_t file_count, file_capacity;
     Str *problems;
     size_t problem_count, problem_capacity;
+    Str *notes;
+    size_t note_count, note_capacity;
     PlanEntry plan[5];
     TurnUsage usage;
     Str reply;           /* full style: the model's prose of the last reply */
@@ -97,6 +100,7 @@ void turn_thought(Turn *turn, Str text);
 void turn_tool(Turn *turn, const ToolEvent *tool);
 Str turn_tool_id(Turn *turn);
 void turn_problem(Turn *turn, Str sentence);
+void turn_note(Turn *turn, Str sentence); /* no problem, but worth saying */
 void turn_add_usage(Turn *turn, const Usage *usage);
 /* The work entry of a file, read through the workspace on first use; NULL + sentence when it cannot be read.
  */

@@ -34,12 +34,23 @@ Str turn_tool_id(Turn *turn) {
     return str_printf(&turn->arena, "call_%llu", (unsigned long long)turn->session->next_tool++);
 }
 
+static bool is_told(const Str *told, size_t count, Str sentence) {
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(told[i], sentence))
+            return true;
+    return false;
+}
+
 void turn_problem(Turn *turn, Str sentence) {
-    for (size_t i = 0; i < turn->problem_count; i++)
-        if (str_eq(turn->problems[i], sentence))
-            return;
-    LIST_PUSH(&turn->arena, turn->problems, turn->problem_count, turn->problem_capacity,
-              str_copy(&turn->arena, sentence));
+    if (!is_told(turn->problems, turn->problem_count, sentence))
+        LIST_PUSH(&turn->arena, turn->problems, turn->problem_count, turn->problem_capacity,
+                  str_copy(&turn->arena, sentence));
+}
+
+void turn_note(Turn *turn, Str sentence) {
+    if (!is_told(turn->notes, turn->note_count, sentence))
+        LIST_PUSH(&turn->arena, turn->notes, turn->note_count, turn->note_capacity,
+                  str_copy(&turn->arena, sentence));
 }
 
 void turn_add_usage(Turn *turn, const Usage *usage) {
@@ -249,7 +260,9 @@ static void finish(Turn *turn, bool ok, const Err *err) {
                      .was_applied = turn->was_applied,
                      .backup_id = turn->backup_id,
                      .problems = turn->problems,
-                     .problem_count = turn->problem_count};
+                     .problem_count = turn->problem_count,
+                     .notes = turn->notes,
+                     .note_count = turn->note_count};
     if (turn_is_cancelled(turn) && !turn->was_applied)
         done.stop = TURN_STOP_CANCELLED;
     else if (!ok) {

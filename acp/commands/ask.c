@@ -11,8 +11,10 @@
 
 #include "acp/commands/commands.h"
 #include "acp/commands/hunks.h"
+#include "acp/commands/terminal.h"
 #include "acp/house.h"
 #include "acp/v1.h"
+#include "base/utf8.h"
 
 /* What the turn leaves behind, copied from its events. */
 typedef struct AskResult {
@@ -22,13 +24,14 @@ typedef struct AskResult {
     HunkDialog *dialog; /* --hunks */
     int done_fds[2];
     Buf text;
+    Buf unshown; /* of an answer that comes in pieces */
     TurnStop stop;
     Err error;
     TurnUsage usage;
     Str diff, backup;
     size_t files;
     bool was_applied;
-    Json *problems;
+    Json *problems, *notes;
 } AskResult;
 
 static void take_done(AskResult *result, const TurnDone *done) {
@@ -41,16 +44,58 @@ static void take_done(AskResult *result, const TurnDone *done) {
     result->was_applied = done->was_applied;
     for (size_t i = 0; i < done->problem_count; i++)
         json_push(result->problems, json_text(done->problems[i]));
+    for (size_t i = 0; i < done->note_count; i++)
+        json_push(result->notes, json_text(done->notes[i]));
     if (write(result->done_fds[1], "", 1) < 0)
         abort();
 }
 
+/* Text of files and models goes to a terminal only after what could drive it is made visible. */
+static void show_text(FILE *stream, Str text) {
+    Buf out = {0};
+    if (isatty(fileno(stream)))
+        terminal_put(&out, text, true);
+    else
+        buf_str(&out, text);
+    fwrite(out.ptr ? out.ptr : "", 1, out.len, stream);
+    buf_free(&out);
+}
+
+static void show_line(const char *lead, Str text, const char *end) {
+    fputs(lead, stderr);
+    show_text(stderr, text);
+    fputs(end, stderr);
+}
+
 static void show_tool(const ToolEvent *tool) {
-    static const char *const MARKS[] = {"...", "...", "done", "failed"};
+    static const char *const MARKS[] = {": ...\n", ": ...\n", ": done\n", ": failed\n"};
     if (tool->title.len && (tool->is_first || tool->status >= TOOL_COMPLETED))
-        fprintf(stderr, "  %.*s: %s\n", STR_ARG(tool->title), MARKS[tool->status]);
+        show_line("  ", tool->title, MARKS[tool->status]);
     if (tool->status == TOOL_FAILED && tool->text.len)
-        fprintf(stderr, "    %.*s\n", STR_ARG(str_trim_end(tool->text)));
+        show_line("    ", str_trim_end(tool->text), "\n");
+}
+
+/* Pieces may end inside a character: its bytes wait for the rest. Everything is shown at the end. */
+static void show_piece(AskResult *result, Str piece) {
+    buf_str(&result->unshown, piece);
+    size_t ready = utf8_complete(buf_text(&result->unshown));
+    show_text(stderr, str_slice(buf_text(&result->unshown), 0, ready));
+    buf_consume(&result->unshown, ready);
+}
+
+/* Asks on the terminal. Where the mode did not ask for one (a file that needs consent of its own), a program
+ * without terminal leaves the file out. */
+static void take_question(AskResult *result, const QuestionEvent *question) {
+    Decision no = {.kind = DECISION_REJECT_ONCE};
+    if (result->dialog->is_open) {
+        hunk_dialog_ask(result->dialog, result->session, question);
+        return;
+    }
+    turn_answer(result->session, question->id, &no);
+    json_push(
+        result->problems,
+        json_text(str_printf(&result->arena, "%.*s was not asked about: there is no terminal; use --hunks",
+                             STR_ARG(question->tool.diffs[0].relative))));
 }
 
 static void take_event(void *ctx, const TurnEvent *event) {
@@ -59,24 +104,24 @@ static void take_event(void *ctx, const TurnEvent *event) {
     case TURN_TEXT:
         buf_str(&result->text, event->text);
         if (result->is_verbose)
-            fprintf(stderr, "%.*s", STR_ARG(event->text));
+            show_piece(result, event->text);
         break;
     case TURN_THOUGHT:
         if (result->is_verbose)
-            fprintf(stderr, "%.*s", STR_ARG(event->text));
+            show_piece(result, event->text);
         break;
     case TURN_TOOL:
         if (result->is_verbose)
             show_tool(event->tool);
         break;
-    case TURN_QUESTION: hunk_dialog_ask(result->dialog, result->session, event->question); break;
+    case TURN_QUESTION: take_question(result, event->question); break;
     case TURN_DONE: take_done(result, event->done); break;
     case TURN_PLAN:
     case TURN_USAGE: break;
     }
 }
 
-/* Waits for the end of the turn; an interrupt cancels it. */
+/* Waits for the end of the turn; an interrupt cancels it, unless it is meant for the user's editor. */
 static void wait_for_turn(AskResult *result, int signals) {
     struct pollfd fds[2] = {{.fd = result->done_fds[0], .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
@@ -84,8 +129,11 @@ static void wait_for_turn(AskResult *result, int signals) {
             break;
         if (fds[1].revents) {
             struct signalfd_siginfo info;
-            if (read(signals, &info, sizeof info) > 0)
-                turn_cancel(result->session);
+            if (read(signals, &info, sizeof info) <= 0 ||
+                (info.ssi_signo == SIGINT && atomic_load(&result->dialog->is_editing)))
+                continue;
+            turn_cancel(result->session);
+            hunk_dialog_stop(result->dialog);
         }
     }
     turn_wait(result->session);
@@ -107,6 +155,7 @@ static bool print_json(AskResult *result) {
     json_put_int(json, "files", (int64_t)result->files);
     json_put(json, "backup", result->backup.len ? json_text(result->backup) : cJSON_CreateNull());
     json_put(json, "problems", cJSON_Duplicate(result->problems, true));
+    json_put(json, "notes", cJSON_Duplicate(result->notes, true));
     json_put_str(json, "stop",
                  result->stop == TURN_STOP_FAILED ? S("failed") : str_of(v1_stop_reason(result->stop)));
     if (result->stop == TURN_STOP_FAILED)
@@ -122,16 +171,17 @@ static int report(AskResult *result) {
         if (!print_json(result))
             return STATUS_FAILED;
     } else {
-        if (result->diff.len)
-            fwrite(result->diff.ptr, 1, result->diff.len, stdout);
+        show_text(stdout, result->diff);
         if (fflush(stdout) != 0)
             return STATUS_FAILED;
         bool has_told =
             result->is_verbose || (!result->diff.len && result->text.len); /* the text names the problems */
         if (has_told && !result->is_verbose)
-            fprintf(stderr, "%.*s\n", STR_ARG(str_trim_end(buf_text(&result->text))));
+            show_line("", str_trim_end(buf_text(&result->text)), "\n");
         JSON_EACH(problem, has_told ? NULL : result->problems)
-        fprintf(stderr, "mux-acp ask: %s\n", problem->valuestring);
+        show_line("mux-acp ask: ", str_of(problem->valuestring), "\n");
+        JSON_EACH(note, has_told ? NULL : result->notes)
+        show_line("mux-acp ask: ", str_of(note->valuestring), "\n");
         if (result->was_applied)
             fprintf(stderr, "%zu file%s changed; mux-acp undo %.*s takes it back\n", result->files,
                     result->files == 1 ? "" : "s", STR_ARG(result->backup));
@@ -194,7 +244,10 @@ static int run(const Settings *settings) {
                 settings_has(settings, OPT_HUNKS);
     if (modes > 1)
         return command_usage(&COMMAND_ASK, "choose one of --apply, --dry-run and --hunks");
-    AskResult result = {.is_json = settings_has(settings, OPT_JSON), .problems = json_array(), .diff = S("")};
+    AskResult result = {.is_json = settings_has(settings, OPT_JSON),
+                        .problems = json_array(),
+                        .notes = json_array(),
+                        .diff = S("")};
     result.is_verbose = settings_has(settings, OPT_VERBOSE) || isatty(STDERR_FILENO);
     Err err = {0};
     House house;
@@ -207,11 +260,15 @@ static int run(const Settings *settings) {
     int status = STATUS_CANNOT_START;
     if (!str_trim(prompt).len) {
         status = command_usage(&COMMAND_ASK, "say what is to be done");
-    } else if (!house_folder(cwd, &result.arena, &config.cwd, &err) ||
-               (config.review == REVIEW_ASK && !hunk_dialog_open(&dialog, &err)) ||
-               !can_start(&house, &err)) {
+    } else if (!house_folder(cwd, &result.arena, &config.cwd, &err)) {
+        command_fail("ask", status, &err);
+    } else if (config.review == REVIEW_ASK && !hunk_dialog_open(&dialog, &err)) {
+        status = command_fail("ask", STATUS_FAILED, &err);
+    } else if (!can_start(&house, &err)) {
         command_fail("ask", status, &err);
     } else {
+        if (config.review == REVIEW_AUTO && isatty(STDIN_FILENO))
+            hunk_dialog_open(&dialog, NULL); /* for files that need consent of their own */
         if (house_uses_embedded(&house))
             fprintf(stderr, "%s\n", HOUSE_EMBEDDED_NOTE);
         status = run_turn(&result, house.planner, &config, prompt, &err);
@@ -220,7 +277,9 @@ static int run(const Settings *settings) {
     hunk_dialog_close(&dialog);
     house_close(&house);
     json_free(result.problems);
+    json_free(result.notes);
     buf_free(&result.text);
+    buf_free(&result.unshown);
     arena_free(&result.arena);
     return status;
 }

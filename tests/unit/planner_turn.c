@@ -15,15 +15,28 @@ typedef struct Watch {
     Arena arena;
     Buf text, thoughts;
     TurnDone done;
-    Str unified, backup, problems, question_path;
+    Str unified, backup, problems, notes, question_path;
     int questions, done_events, events_after_done, diffs, plans;
     DecisionKind decision;
-    const bool *keep;
-    size_t keep_count;
+    const bool *keep;  /* per hunk; NULL: all */
+    uint64_t wrong_id; /* named too, when not 0 */
+    const char *text_answer;
     bool answers, cancels_at_question;
     const char *overwrite; /* written by "someone else" when the question comes */
     atomic_bool saw_event;
 } Watch;
+
+static void keep_by_id(Watch *w, const ToolDiff *diff, Decision *decision) {
+    if (!w->keep)
+        return;
+    uint64_t *ids = ARENA_ARRAY(&w->arena, uint64_t, diff->hunk_count + 1);
+    for (size_t i = 0; i < diff->hunk_count; i++)
+        if (w->keep[i])
+            ids[decision->keep_count++] = diff->hunk_ids[i];
+    if (w->wrong_id)
+        ids[decision->keep_count++] = w->wrong_id;
+    decision->keep_ids = ids;
+}
 
 static void on_event(void *ctx, const TurnEvent *event) {
     Watch *w = ctx;
@@ -42,7 +55,9 @@ static void on_event(void *ctx, const TurnEvent *event) {
             CHECK(os_write_file(w->question_path.ptr, str_of(w->overwrite), NULL));
         if (w->cancels_at_question)
             turn_cancel(w->session);
-        Decision decision = {.kind = w->decision, .keep_hunks = w->keep, .keep_count = w->keep_count};
+        Decision decision = {.kind = w->decision, .has_text = w->text_answer != NULL};
+        decision.text = str_of(w->text_answer);
+        keep_by_id(w, &event->question->tool.diffs[0], &decision);
         if (w->answers)
             CHECK(turn_answer(w->session, event->question->id, &decision));
         CHECK(!turn_answer(w->session, event->question->id + 100, &decision));
@@ -57,6 +72,10 @@ static void on_event(void *ctx, const TurnEvent *event) {
         for (size_t i = 0; i < event->done->problem_count; i++)
             buf_printf(&all, "%.*s\n", STR_ARG(event->done->problems[i]));
         w->problems = buf_copy(&all, &w->arena);
+        buf_clear(&all);
+        for (size_t i = 0; i < event->done->note_count; i++)
+            buf_printf(&all, "%.*s\n", STR_ARG(event->done->notes[i]));
+        w->notes = buf_copy(&all, &w->arena);
         buf_free(&all);
         break;
     }
@@ -241,11 +260,42 @@ static void test_keeps_chosen_hunks(void) {
                REVIEW_ASK);
     static const bool KEEP[] = {false, true};
     h.watch.keep = KEEP;
-    h.watch.keep_count = 2;
     house_turn(&h, "change the values in a.py");
     CHECK(h.watch.done.was_applied);
     check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
     CHECK(!str_contains(h.watch.unified, S("return 11")));
+    CHECK_STR(h.watch.notes, S("1 of 2 changes of a.py were left out by you\n"));
+    CHECK_INT(h.watch.done.problem_count, 0);
+    house_close(&h);
+}
+
+static const char TWO_CHANGES[] = "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n")
+    BLOCK("a.py", "    return 2\n", "    return 22\n");
+
+/* An id that the diff does not hold: nothing is guessed, nothing is written. */
+static void test_unknown_hunk(void) {
+    House h;
+    house_open(&h, TWO_CHANGES, REVIEW_ASK);
+    static const bool KEEP[] = {true, true};
+    h.watch.keep = KEEP;
+    h.watch.wrong_id = 12345;
+    house_turn(&h, "change the values in a.py");
+    CHECK(h.watch.done.stop == TURN_STOP_FAILED && !h.watch.done.was_applied);
+    CHECK(str_contains(str_of(h.watch.done.error.text), S("names a change")));
+    check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+}
+
+static void test_own_text(void) {
+    House h;
+    house_open(&h, TWO_CHANGES, REVIEW_ASK);
+    h.watch.text_answer = "def one():\n    return 7\n";
+    house_turn(&h, "change the values in a.py");
+    CHECK(h.watch.done.was_applied);
+    check_file(&h, "a.py", h.watch.text_answer);
+    CHECK(str_contains(h.watch.unified, S("+    return 7\n")) &&
+          !str_contains(h.watch.unified, S("+    return 11\n")));
+    CHECK(str_contains(h.watch.notes, S("your own version")));
     house_close(&h);
 }
 
@@ -388,6 +438,8 @@ static const TestCase CASES[] = {
     {"reject", test_reject},
     {"allow_always_is_remembered", test_allow_always_is_remembered},
     {"keeps_chosen_hunks", test_keeps_chosen_hunks},
+    {"unknown_hunk", test_unknown_hunk},
+    {"own_text", test_own_text},
     {"plan_mode_writes_nothing", test_plan_mode_writes_nothing},
     {"cancel_at_question", test_cancel_at_question},
     {"cancel_while_generating", test_cancel_while_generating},
