@@ -2,7 +2,8 @@
  * between.
  *
  * strace kills the program of tests/fakes/commit_program.c at the N-th call of one kind, or makes that call
- * fail, for every N until the program gets through.
+ * fail, for every N until the program gets through. Without MUX_FULL=1 a sample of those points is taken, by
+ * MUX_SEED.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -14,251 +15,291 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/os.h"
-#include "tests/unit/workspace_fixture.h"
+#include "tests/unit/workspace_scenarios.h"
 
-#define PROGRAM MUX_BINARY_DIR "/commit_program"
+#define PROGRAM COMMIT_PROGRAM
 
-static const char *const CALLS[] = {"openat",    "write",    "fsync",   "renameat",
-                                    "renameat2", "unlinkat", "mkdirat", "fchmod"};
+/* Everything that may change a file system, and opening, which may create. */
+static const char *const CALLS[] = {
+    "openat",    "openat2", "write",     "pwrite64",  "pwritev",         "fsync",     "fdatasync",
+    "syncfs",    "rename",  "renameat",  "renameat2", "unlinkat",        "unlink",    "mkdirat",
+    "mkdir",     "fchmod",  "fchmodat",  "fchown",    "fchownat",        "ftruncate", "fallocate",
+    "symlinkat", "linkat",  "fsetxattr", "ioctl",     "copy_file_range", "flock",     "utimensat",
+};
 enum { CALL_COUNT = sizeof CALLS / sizeof *CALLS };
 
-typedef struct CrashRun {
-    Fixture fixture;
-    Str before, after;
-    int loader_calls[CALL_COUNT]; /* made before the program's own first call */
-} CrashRun;
+/* How often the program makes each call: by itself, after what its loader did. */
+typedef struct CallCounts {
+    int loader[CALL_COUNT], total[CALL_COUNT];
+} CallCounts;
 
-static char far_git[64]; /* a git folder on another mount, or empty */
+typedef struct Tally {
+    int points, befores, afters;
+} Tally;
 
-static void remove_tree(const char *path) {
-    const char *const argv[] = {"rm", "-rf", path, NULL};
-    CHECK_INT(run_program(argv, NULL), 0);
+static const char *calls_joined(Arena *arena) {
+    Str all = S("trace=chdir");
+    for (int i = 0; i < CALL_COUNT; i++)
+        all = str_printf(arena, "%.*s,%s", STR_ARG(all), CALLS[i]);
+    return all.ptr;
 }
 
-static void reset_tree(Fixture *fixture) {
-    remove_tree(fixture->root.ptr);
-    CHECK(mkdir(fixture->root.ptr, 0755) == 0);
-    if (far_git[0]) {
-        Str head = str_printf(&fixture->arena, "%s/HEAD", far_git);
-        remove_tree(far_git);
-        CHECK(mkdir(far_git, 0700) == 0 && os_write_file(head.ptr, S("ref: refs/heads/x\n"), NULL));
-        fixture_write(fixture, ".git", str_printf(&fixture->arena, "gitdir: %s\n", far_git));
+static void count_calls(ScenarioRun *run, const char *mode, CallCounts *out) {
+    Arena *arena = &run->fixture.arena;
+    const char *log = str_printf(arena, "%s/log", test_tmp()).ptr;
+    const char *const front[] = {"strace", "-f", "-o", log, "-e", calls_joined(arena), NULL};
+    Str text = {0}, line;
+    bool is_own = false;
+    *out = (CallCounts){0};
+    const char *output = str_printf(arena, "%s/output", test_tmp()).ptr;
+    if (run_program(scenario_words(run, front, mode), output) != 0 ||
+        !os_read_file(log, 1 << 22, arena, &text, NULL))
+        SKIP("strace may not trace here");
+    while (str_next_line(&text, &line)) {
+        is_own |= str_contains(line, S("chdir("));
+        for (int i = 0; i < CALL_COUNT; i++) {
+            bool is_it = str_contains(line, str_printf(arena, " %s(", CALLS[i]));
+            out->total[i] += is_it;
+            out->loader[i] += is_it && !is_own;
+        }
     }
-    fixture_write(fixture, "a.txt", S("before a\n"));
-    fixture_write(fixture, "gone.txt", S("before gone\n"));
-    fixture_write(fixture, "other.txt", S("other\n"));
-    CHECK(chmod(fixture_path(fixture, "gone.txt"), 0755) == 0);
 }
 
-static int run_plain(CrashRun *run, const char *mode) {
-    const char *const argv[] = {PROGRAM, run->fixture.root.ptr, mode, NULL};
-    return run_program(argv, NULL);
-}
-
-/* inject is strace's rule without the call's name, as "signal=SIGKILL:when=3". */
-static int run_injected(CrashRun *run, const char *mode, const char *call, const char *inject) {
+/* inject is strace's rule without the call's name, as "signal=SIGKILL:when=3". mode as in scenario_words. */
+static int run_injected(ScenarioRun *run, const char *mode, const char *call, const char *inject) {
     Arena *arena = &run->fixture.arena;
     const char *trace = str_printf(arena, "trace=%s", call).ptr;
     const char *rule = str_printf(arena, "inject=%s:%s", call, inject).ptr;
-    const char *const argv[] = {"strace", "-f", "-o",    "/dev/null",           "-e", trace,
-                                "-e",     rule, PROGRAM, run->fixture.root.ptr, mode, NULL};
-    return run_program(argv, str_printf(arena, "%s/output", test_tmp()).ptr);
+    const char *const front[] = {"strace", "-f", "-o", "/dev/null", "-e", trace, "-e", rule, NULL};
+    return run_program(scenario_words(run, front, mode), str_printf(arena, "%s/output", test_tmp()).ptr);
 }
 
-static void count_loader_calls(CrashRun *run) {
-    Arena *arena = &run->fixture.arena;
-    const char *log = str_printf(arena, "%s/log", test_tmp()).ptr;
-    const char *const argv[] = {"strace",  "-f",
-                                "-o",      log,
-                                "-e",      "trace=chdir,openat,write,fsync,mkdirat,unlinkat,fchmod",
-                                PROGRAM,   run->fixture.root.ptr,
-                                "recover", NULL};
-    Str text = {0}, line;
-    if (run_program(argv, NULL) != 0 || !os_read_file(log, 1 << 20, arena, &text, NULL))
-        SKIP("strace may not trace here");
-    while (str_next_line(&text, &line) && !str_contains(line, S("chdir(")))
-        for (int i = 0; i < CALL_COUNT; i++)
-            run->loader_calls[i] += str_contains(line, str_printf(arena, " %s(", CALLS[i]));
+static int run_killed(ScenarioRun *run, const char *mode, const char *call, int n) {
+    int status =
+        run_injected(run, mode, call, str_printf(&run->fixture.arena, "signal=SIGKILL:when=%d", n).ptr);
+    CHECK_MSG(status == 0 || status == 128 + SIGKILL, "%s at %s call %d: status %d", run->scenario->name,
+              call, n, status);
+    return status;
 }
 
-/* These tests ask what the kernel saw, not what a disk kept: memory will do, and there a sync costs nothing.
- */
-static void use_memory_folder(void) {
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
-    log_init("error");
-}
-
-static void crash_init(CrashRun *run) {
-    *run = (CrashRun){0};
-    use_memory_folder();
+static void crash_init(ScenarioRun *run, const char *name) {
     if (!has_program("strace"))
         SKIP("strace is not installed");
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* the leak checker cannot work while traced */
-    fixture_init(&run->fixture);
-    reset_tree(&run->fixture);
-    run->before = fixture_snapshot(&run->fixture);
-    count_loader_calls(run);
-    CHECK_INT(run_plain(run, "commit"), 0);
-    run->after = fixture_snapshot(&run->fixture);
-    CHECK(!str_eq(run->before, run->after));
+    scenario_init(run, scenario_named(name));
 }
 
-static void expect_before_or_after(CrashRun *run, const char *call, const char *what, int n) {
-    Str now = fixture_snapshot(&run->fixture);
-    CHECK_MSG(str_eq(now, run->before) || str_eq(now, run->after), "%s at %s call %d left\n%.*s", what, call,
-              n, STR_ARG(now));
-}
-
-/* After a start: one of the two, twice, and still able to change and undo. */
-static void check_recovered(CrashRun *run, const char *call, const char *what, int n) {
+/* After a start: one of the two, twice, nothing left over, and still able to undo. */
+static void check_recovered(ScenarioRun *run, const char *call, const char *what, int n, Tally *tally) {
     Fixture *fixture = &run->fixture;
     Err err = {0};
     RecoverReport report;
+    BackupList backups;
     fixture_open(fixture, file_io_disk());
-    expect_before_or_after(run, call, what, n);
-    bool is_after = str_eq(fixture_snapshot(fixture), run->after);
+    Str now = fixture_snapshot(fixture);
+    bool is_after = str_eq(now, run->after);
+    CHECK_MSG(is_after || str_eq(now, run->before), "%s: %s at %s call %d left\n%.*s", run->scenario->name,
+              what, call, n, STR_ARG(now));
     CHECK_OK(ws_recover(fixture->ws, &report, &err), err);
     CHECK_INT(report.finished + report.rolled_back + report.cleaned + report.conflicts, 0);
-    if (is_after)
-        CHECK_OK(ws_undo(fixture->ws, S(""), NULL, &err), err);
-    CHECK_STR(fixture_snapshot(fixture), run->before);
+    CHECK_OK(ws_backups(fixture->ws, &fixture->arena, &backups, &err), err);
+    if (is_after) {
+        CHECK(backups.count > 0);
+        CHECK_OK(ws_undo(fixture->ws, backups.items[0].id, NULL, &err), err);
+        CHECK_STR(fixture_snapshot(fixture), run->before);
+    }
     ws_close(fixture->ws);
     fixture->ws = NULL;
+    tally->points++;
+    tally->afters += is_after;
+    tally->befores += !is_after;
+}
+
+/* Every point in a full run, else about `wanted` of `count`, evenly from a random start. */
+static int sample_stride(int count, int wanted) {
+    return is_full_run() || count <= wanted ? 1 : (count + wanted - 1) / wanted;
+}
+
+static int own_calls(const CallCounts *counts) {
+    int sum = 0;
+    for (int i = 0; i < CALL_COUNT; i++)
+        sum += counts->total[i] - counts->loader[i];
+    return sum;
+}
+
+static void print_tally(const ScenarioRun *run, const char *what, Tally tally) {
+    if (is_full_run())
+        printf("    %s: %s at %d points: %d before, %d after, 0 between\n", run->scenario->name, what,
+               tally.points, tally.befores, tally.afters);
+}
+
+static void kill_everywhere(const Scenario *scenario, int wanted, Tally *sum) {
+    ScenarioRun run;
+    CallCounts counts;
+    Tally tally = {0};
+    crash_init(&run, scenario->name);
+    scenario_reset(&run);
+    count_calls(&run, NULL, &counts);
+    int stride = sample_stride(own_calls(&counts), wanted), at = (int)(test_random() % (unsigned)stride);
+    for (int i = 0; i < CALL_COUNT; i++) {
+        for (int n = counts.loader[i] + 1; n <= counts.total[i]; n++) {
+            if (at++ % stride)
+                continue;
+            scenario_reset(&run);
+            CHECK_MSG(run_killed(&run, NULL, CALLS[i], n) != 0, "%s: there is no %s call %d", scenario->name,
+                      CALLS[i], n);
+            check_recovered(&run, CALLS[i], "killed", n, &tally);
+        }
+    }
+    print_tally(&run, "killed", tally);
+    sum->points += tally.points;
+    sum->befores += tally.befores;
+    sum->afters += tally.afters;
+    scenario_close(&run);
 }
 
 static void test_kill_at_every_call(void) {
-    CrashRun run;
-    crash_init(&run);
-    int kills = 0;
-    for (int i = 0; i < CALL_COUNT; i++) {
-        for (int n = run.loader_calls[i] + 1;; n++) {
-            reset_tree(&run.fixture);
-            int status = run_injected(&run, "commit", CALLS[i],
-                                      str_printf(&run.fixture.arena, "signal=SIGKILL:when=%d", n).ptr);
-            if (status == 0)
-                break;
-            CHECK_INT(status, 128 + SIGKILL);
-            check_recovered(&run, CALLS[i], "killed", n);
-            kills++;
-        }
-    }
-    CHECK_MSG(kills >= 50, "only %d calls were hit", kills);
-    fixture_close(&run.fixture);
+    Tally sum = {0};
+    for (size_t i = 0; i < SCENARIO_COUNT; i++)
+        if (SCENARIOS[i].place != STATE_ON_OTHER_MOUNT)
+            kill_everywhere(&SCENARIOS[i], 20, &sum);
+    if (is_full_run())
+        printf("    killed at %d points in all\n", sum.points);
+    CHECK_MSG(sum.points >= (is_full_run() ? 500 : 100), "only %d points", sum.points);
+    CHECK(sum.befores > 0 && sum.afters > 0);
 }
 
 /* Our folder on another mount than the files: they are copied beside their targets first. */
 static void test_kill_on_other_mount(void) {
-    static const int SOME[] = {0, 2, 4, 5}; /* openat, fsync, renameat2, unlinkat */
-    CrashRun run;
-    struct stat here, there;
-    snprintf(far_git, sizeof far_git, "/tmp/mux-test-far-XXXXXX");
-    use_memory_folder();
-    if (stat(test_tmp(), &here) != 0 || stat("/tmp", &there) != 0 || here.st_dev == there.st_dev ||
-        !mkdtemp(far_git)) {
-        far_git[0] = 0;
-        SKIP("there is no second file system to try");
-    }
-    crash_init(&run);
-    int kills = 0;
-    for (size_t i = 0; i < sizeof SOME / sizeof *SOME; i++) {
-        const char *call = CALLS[SOME[i]];
-        for (int n = run.loader_calls[SOME[i]] + 1;; n++) {
-            reset_tree(&run.fixture);
-            int status = run_injected(&run, "commit", call,
-                                      str_printf(&run.fixture.arena, "signal=SIGKILL:when=%d", n).ptr);
-            if (status == 0)
-                break;
-            check_recovered(&run, call, "killed", n);
-            kills++;
-        }
-    }
-    remove_tree(far_git);
-    far_git[0] = 0;
-    CHECK_MSG(kills >= 30, "only %d calls were hit", kills);
-    fixture_close(&run.fixture);
+    Tally sum = {0};
+    for (size_t i = 0; i < SCENARIO_COUNT; i++)
+        if (SCENARIOS[i].place == STATE_ON_OTHER_MOUNT)
+            kill_everywhere(&SCENARIOS[i], 30, &sum);
+    CHECK(sum.befores > 0 && sum.afters > 0);
 }
 
-/* Recovery is killed at every call as well, once it has something to undo. */
-static void test_kill_recovery(void) {
-    CrashRun run;
-    crash_init(&run);
-    int kills = 0;
+/* Killed where some files are changed and others not; then recovery is killed at every call, twice. */
+static void kill_recovery(const Scenario *scenario, const char *first_call, int first_n, int wanted,
+                          Tally *sum) {
+    ScenarioRun run;
+    CallCounts counts;
+    Tally tally = {0};
+    crash_init(&run, scenario->name);
+    scenario_reset(&run);
+    if (run_killed(&run, NULL, first_call, first_n) == 0) {
+        scenario_close(&run);
+        return;
+    }
+    count_calls(&run, "recover", &counts);
+    int stride = sample_stride(own_calls(&counts), wanted), at = (int)(test_random() % (unsigned)stride);
     for (int i = 0; i < CALL_COUNT; i++) {
-        for (int n = run.loader_calls[i] + 1;; n++) {
-            reset_tree(&run.fixture);
-            /* the third exchange of names: two of three files are changed */
-            CHECK_INT(run_injected(&run, "commit", "renameat2", "signal=SIGKILL:when=3"), 128 + SIGKILL);
-            int status = run_injected(&run, "recover", CALLS[i],
-                                      str_printf(&run.fixture.arena, "signal=SIGKILL:when=%d", n).ptr);
-            if (status == 0)
-                break;
-            check_recovered(&run, CALLS[i], "recovery killed", n);
-            kills++;
+        for (int n = counts.loader[i] + 1; n <= counts.total[i]; n++) {
+            if (at++ % stride)
+                continue;
+            scenario_reset(&run);
+            CHECK_INT(run_killed(&run, NULL, first_call, first_n), 128 + SIGKILL);
+            CHECK_INT(run_killed(&run, "recover", CALLS[i], n), 128 + SIGKILL);
+            run_killed(&run, "recover", CALLS[i], n); /* the second may have less to do, and get through */
+            check_recovered(&run, CALLS[i], "recovery killed", n, &tally);
         }
     }
-    CHECK_MSG(kills >= 20, "only %d calls were hit", kills);
-    fixture_close(&run.fixture);
+    print_tally(&run, str_printf(&run.fixture.arena, "recovery of %s %d killed", first_call, first_n).ptr,
+                tally);
+    sum->points += tally.points;
+    scenario_close(&run);
 }
 
-static void check_failure(CrashRun *run, int call, int n, const char *error, bool is_lasting,
-                          bool *is_through) {
+static void test_kill_recovery(void) {
+    static const char *const FIRST[] = {"renameat2", "symlinkat", "unlinkat", "mkdirat"};
+    Tally sum = {0};
+    for (size_t i = 0; i < SCENARIO_COUNT; i++) {
+        if (!is_full_run()) {
+            kill_recovery(&SCENARIOS[i], "renameat2", 2, 8, &sum);
+            continue;
+        }
+        for (size_t k = 0; k < sizeof FIRST / sizeof *FIRST; k++)
+            for (int n = 1; n <= 4; n++)
+                kill_recovery(&SCENARIOS[i], FIRST[k], n, 0, &sum);
+    }
+    CHECK_MSG(sum.points >= 30, "only %d calls were hit", sum.points);
+}
+
+/* Returns whether the change got through all the same. A failure that lasts may keep it from being undone at
+ * once. */
+static bool check_failure(ScenarioRun *run, const char *call, int n, const char *error, bool is_lasting,
+                          Tally *tally) {
     Arena *arena = &run->fixture.arena;
-    reset_tree(&run->fixture);
-    int status = run_injected(run, "commit", CALLS[call],
+    const char *name = run->scenario->name;
+    scenario_reset(run);
+    int status = run_injected(run, NULL, call,
                               str_printf(arena, "error=%s:when=%d%s", error, n, is_lasting ? "+" : "").ptr);
-    CHECK_MSG(status == 0 || status == 1, "%s from %s call %d: status %d", error, CALLS[call], n, status);
+    CHECK_MSG(status == 0 || status == 1, "%s: %s from %s call %d: status %d", name, error, call, n, status);
     Str now = fixture_snapshot(&run->fixture), said = {0};
-    if (status == 0)
-        CHECK_STR(now, run->after);
-    else if (!is_lasting)
-        CHECK_MSG(str_eq(now, run->before), "%s from %s call %d left\n%.*s", error, CALLS[call], n,
-                  STR_ARG(now));
+    CHECK_MSG(status == 0   ? str_eq(now, run->after)
+              : !is_lasting ? str_eq(now, run->before)
+                            : true,
+              "%s: %s from %s call %d: status %d and\n%.*s", name, error, call, n, status, STR_ARG(now));
     os_read_file(str_printf(arena, "%s/output", test_tmp()).ptr, 4096, arena, &said, NULL);
-    CHECK_MSG((said.len > 20) == (status == 1), "%s from %s call %d said: %.*s", error, CALLS[call], n,
+    CHECK_MSG(status == 0 || said.len > 20, "%s: %s from %s call %d said: %.*s", name, error, call, n,
               STR_ARG(said));
-    check_recovered(run, CALLS[call], error, n);
-    *is_through = status == 0;
+    check_recovered(run, call, error, n, tally);
+    return status == 0;
 }
 
-static int count_calls(CrashRun *run, int call) {
-    Arena *arena = &run->fixture.arena;
-    const char *log = str_printf(arena, "%s/log", test_tmp()).ptr;
-    const char *trace = str_printf(arena, "trace=%s", CALLS[call]).ptr;
-    const char *const argv[] = {"strace", "-f", "-o", log, "-e", trace, PROGRAM, run->fixture.root.ptr,
-                                "commit", NULL};
-    Str text = {0}, line;
-    int count = 0;
-    reset_tree(&run->fixture);
-    CHECK_INT(run_program(argv, NULL), 0);
-    os_read_file(log, 1 << 20, arena, &text, NULL);
-    while (str_next_line(&text, &line))
-        count += str_contains(line, str_printf(arena, " %s(", CALLS[call]));
-    return count;
+static void fail_everywhere(const Scenario *scenario, int wanted, int *failed) {
+    static const char *const ERRORS[] = {"ENOSPC", "EIO", "EINTR", "EACCES", "EDQUOT"};
+    enum { ERROR_COUNT = sizeof ERRORS / sizeof *ERRORS };
+    ScenarioRun run;
+    CallCounts counts;
+    Tally tally = {0};
+    int seen = 0;
+    crash_init(&run, scenario->name);
+    scenario_reset(&run);
+    count_calls(&run, NULL, &counts);
+    int stride = sample_stride(own_calls(&counts), wanted), at = (int)(test_random() % (unsigned)stride);
+    for (int i = 0; i < CALL_COUNT; i++) {
+        for (int n = counts.loader[i] + 1; n <= counts.total[i]; n++) {
+            if (at++ % stride)
+                continue;
+            seen++;
+            for (int e = 0; e < ERROR_COUNT; e++) {
+                bool is_eintr = strcmp(ERRORS[e], "EINTR") == 0,
+                     is_lasting = !is_eintr && (seen + e) % 4 == 3;
+                if (is_full_run() || e == seen % ERROR_COUNT)
+                    *failed += !check_failure(&run, CALLS[i], n, ERRORS[e], is_lasting, &tally);
+            }
+        }
+    }
+    print_tally(&run, "a failing call", tally);
+    scenario_close(&run);
 }
 
 static void test_failing_calls(void) {
-    static const char *const ERRORS[] = {"ENOSPC", "EIO", "EINTR"};
-    CrashRun run;
-    crash_init(&run);
-    int failed = 0, seen = 0;
-    for (int i = 0; i < CALL_COUNT; i++) {
-        int count = count_calls(&run, i);
-        for (int n = run.loader_calls[i] + 1; n <= count; n++) {
-            /* a sample: each call fails in one of three ways, once or for good */
-            bool is_through, is_eintr = seen % 3 == 2;
-            bool has_eintr =
-                strcmp(CALLS[i], "renameat2") && strcmp(CALLS[i], "renameat") && strcmp(CALLS[i], "fchmod");
-            const char *error = ERRORS[is_eintr && !has_eintr ? 1 : seen % 3];
-            check_failure(&run, i, n, error, !is_eintr && seen % 4 == 3, &is_through);
-            failed += !is_through;
-            seen++;
+    int failed = 0;
+    for (size_t i = 0; i < SCENARIO_COUNT; i++)
+        if (strcmp(SCENARIOS[i].name, "undo") != 0)
+            fail_everywhere(&SCENARIOS[i], 20, &failed);
+    CHECK_MSG(failed >= 20, "only %d failed", failed);
+}
+
+/* The kernel may take fewer bytes than it was given, at any time. */
+static void test_short_transfers(void) {
+    for (size_t i = 0; i < SCENARIO_COUNT; i++) {
+        ScenarioRun run;
+        scenario_init(&run, &SCENARIOS[i]);
+        for (int n = 1; n <= (is_full_run() ? 100 : 40); n++) {
+            const char *const front[] = {NULL};
+            scenario_reset(&run);
+            const char **argv = (const char **)(uintptr_t)scenario_words(&run, front, NULL);
+            const char *all[72] = {argv[0], "--short", str_printf(&run.fixture.arena, "%d", n).ptr};
+            for (size_t k = 1; argv[k]; k++)
+                all[k + 2] = argv[k];
+            CHECK_INT(run_program(all, NULL), 0);
+            CHECK_STR(fixture_snapshot(&run.fixture), run.after);
         }
+        scenario_close(&run);
     }
-    CHECK_MSG(failed >= 20, "only %d of %d failed", failed, seen);
-    fixture_close(&run.fixture);
 }
 
 static void sleep_us(long us) {
@@ -338,21 +379,21 @@ static bool has_manifest(Fixture *fixture) {
  * the text is displaced, seen and put back. Should the machine be so slow that the writer comes too late, its
  * text stays all the same. */
 static void test_third_party(void) {
-    CrashRun run;
-    crash_init(&run);
+    ScenarioRun run;
+    crash_init(&run, "edits");
     Fixture *fixture = &run.fixture;
     for (int by_rename = 0; by_rename < 2; by_rename++) {
-        reset_tree(fixture);
-        const char *const argv[] = {"strace", "-f",
-                                    "-o",     "/dev/null",
-                                    "-e",     "trace=renameat2",
-                                    "-e",     "inject=renameat2:delay_enter=600000:when=1",
-                                    PROGRAM,  fixture->root.ptr,
-                                    "commit", NULL};
+        scenario_reset(&run);
+        const char *const front[] = {"strace", "-f",
+                                     "-o",     "/dev/null",
+                                     "-e",     "trace=renameat2",
+                                     "-e",     "inject=renameat2:delay_enter=600000:when=1",
+                                     NULL};
+        const char *const *argv = scenario_words(&run, front, NULL);
         fflush(NULL);
         pid_t pid = fork();
         if (pid == 0) {
-            execvp(argv[0], (char *const *)argv);
+            execvp(argv[0], (char *const *)(uintptr_t)argv);
             _exit(127);
         }
         int status = -1;
@@ -370,21 +411,21 @@ static void test_third_party(void) {
         ws_close(fixture->ws);
         fixture->ws = NULL;
     }
-    fixture_close(fixture);
+    scenario_close(&run);
 }
 
 /* The same, but the change was killed before it could put the displaced text back: recovery does. And a file
  * that holds neither text is left as it is, while the others go back. */
 static void test_recovery_keeps_foreign_text(void) {
-    CrashRun run;
-    crash_init(&run);
+    ScenarioRun run;
+    crash_init(&run, "edits");
     Fixture *fixture = &run.fixture;
     for (int is_displaced = 0; is_displaced < 2; is_displaced++) {
         RecoverReport report;
         Err err = {0};
-        reset_tree(fixture);
+        scenario_reset(&run);
         fixture_open(fixture, file_io_disk());
-        CHECK_INT(run_injected(&run, "commit", "renameat2", "signal=SIGKILL:when=3"), 128 + SIGKILL);
+        CHECK_INT(run_killed(&run, NULL, "renameat2", 3), 128 + SIGKILL);
         const char *command = str_printf(&fixture->arena, "echo third party > %s/%s", fixture->root.ptr,
                                          is_displaced ? ".mux/txn/1-*/new/0" : "a.txt")
                                   .ptr;
@@ -401,19 +442,19 @@ static void test_recovery_keeps_foreign_text(void) {
             NULL};
         CHECK_INT(run_program(kept, NULL), 0);
     }
-    fixture_close(fixture);
+    scenario_close(&run);
 }
 
 /* With the backup of a changed file damaged there is no way back, but there is one forward. */
 static void test_recovery_goes_forward(void) {
-    CrashRun run;
-    crash_init(&run);
+    ScenarioRun run;
+    crash_init(&run, "edits");
     Fixture *fixture = &run.fixture;
     RecoverReport report;
     Err err = {0};
-    reset_tree(fixture);
+    scenario_reset(&run);
     fixture_open(fixture, file_io_disk());
-    CHECK_INT(run_injected(&run, "commit", "renameat2", "signal=SIGKILL:when=3"), 128 + SIGKILL);
+    CHECK_INT(run_killed(&run, NULL, "renameat2", 3), 128 + SIGKILL);
     const char *command =
         str_printf(&fixture->arena, "echo damaged > %s/.mux/txn/1-*/old/0", fixture->root.ptr).ptr;
     const char *const argv[] = {"bash", "-c", command, NULL};
@@ -423,7 +464,7 @@ static void test_recovery_goes_forward(void) {
     CHECK_STR(fixture_snapshot(fixture), run.after);
     CHECK(!ws_undo(fixture->ws, S(""), NULL, &err) && err.code == ERR_IO && strstr(err.text, "damaged"));
     CHECK_STR(fixture_snapshot(fixture), run.after);
-    fixture_close(fixture);
+    scenario_close(&run);
 }
 
 static const TestCase TESTS[] = {
@@ -431,6 +472,7 @@ static const TestCase TESTS[] = {
     {"kill_recovery", test_kill_recovery},
     {"kill_on_other_mount", test_kill_on_other_mount},
     {"failing_calls", test_failing_calls},
+    {"short_transfers", test_short_transfers},
     {"random_kills", test_random_kills},
     {"two_processes", test_two_processes},
     {"third_party", test_third_party},

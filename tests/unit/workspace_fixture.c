@@ -80,9 +80,12 @@ static void snapshot_folder(Arena *arena, const char *path, const char *below, B
         char *shown = str_cstr(arena, str_printf(arena, "%s%s", below, names[i]));
         struct stat st;
         Str text = {0};
+        char target[4096];
         if (lstat(full, &st) != 0)
             continue;
         buf_printf(out, "%s %o", shown, (unsigned)st.st_mode);
+        if (S_ISLNK(st.st_mode))
+            buf_printf(out, " -> %.*s", (int)readlink(full, target, sizeof target), target);
         if (S_ISREG(st.st_mode) && os_read_file(full, 64 << 20, arena, &text, NULL))
             buf_printf(out, " <%.*s>", STR_ARG(text));
         buf_char(out, '\n');
