@@ -1,0 +1,111 @@
+#include "tests/differential/making.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "diff/tree.h"
+#include "tests/differential/git.h"
+#include "tests/differential/texts.h"
+
+enum { MOST_ARGUMENTS = 20 };
+
+typedef struct Arguments {
+    const char *items[MOST_ARGUMENTS];
+    size_t count;
+} Arguments;
+
+static void add(Arguments *arguments, const char *word) {
+    arguments->items[arguments->count++] = word;
+}
+
+static int random_context(PatchOptions *options) {
+    static const int CONTEXTS[] = {3, 3, 3, 3, 1, 2, 5, 0};
+    int context = CONTEXTS[pick(sizeof CONTEXTS / sizeof *CONTEXTS)];
+    if (context == 0)
+        options->unidiff_zero = chance(75);
+    return context;
+}
+
+static void choose_prefixes(Arguments *arguments, PatchOptions *options) {
+    static const struct {
+        const char *first, *second;
+        int strip;
+    } FORMS[] = {{"--no-prefix", NULL, 0},
+                 {"--src-prefix=x/y/", "--dst-prefix=z/w/", 2},
+                 {"--src-prefix=i/", "--dst-prefix=w/", 1},
+                 {"--src-prefix=a b/", "--dst-prefix=a b/", 1}};
+    options->strip = 1;
+    if (!chance(20))
+        return;
+    size_t form = pick(sizeof FORMS / sizeof *FORMS);
+    add(arguments, FORMS[form].first);
+    if (FORMS[form].second)
+        add(arguments, FORMS[form].second);
+    options->strip = FORMS[form].strip;
+}
+
+static const char *by_git(Trial *trial, Arena *arena) {
+    static const struct {
+        const char *word;
+        unsigned percent;
+    } WORDS[] = {{"--binary", 85},         {"-M", 60},        {"-C", 25}, {"--find-copies-harder", 10},
+                 {"--full-index", 25},     {"-B", 5},         {"-D", 3},  {"--histogram", 10},
+                 {"--patch-with-stat", 5}, {"--summary", 5},  {"-W", 3},  {"--inter-hunk-context=3", 5},
+                 {"--no-renames", 5},      {"--abbrev=40", 3}};
+    Arguments arguments = {0};
+    add(&arguments, str_printf(arena, "-U%d", random_context(&trial->test.options)).ptr);
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (chance(WORDS[i].percent))
+            add(&arguments, WORDS[i].word);
+    choose_prefixes(&arguments, &trial->test.options);
+    trial->test.patch = git_diff(&trial->before, &trial->after, arguments.items, arena);
+    return "made by git";
+}
+
+static TreeSide side_of(const SmallTree *tree, Arena *arena) {
+    TreeEntry *entries = ARENA_ARRAY(arena, TreeEntry, tree->count + 1);
+    Str *texts = ARENA_ARRAY(arena, Str, tree->count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        const SmallEntry *entry = &tree->items[i];
+        if (entry->mode == TREE_FOLDER)
+            continue;
+        texts[count] = entry->text;
+        entries[count++] = (TreeEntry){entry->path, entry->mode, entry->text.len};
+    }
+    return (TreeSide){entries, count, texts, tree_load_text};
+}
+
+static const char *by_us(Trial *trial, Arena *arena) {
+    TreeSide before = side_of(&trial->before, arena), after = side_of(&trial->after, arena);
+    TreeOptions options = {.no_renames = chance(20), .no_copies = chance(50), .carries_binary = chance(85)};
+    int context = random_context(&trial->test.options);
+    Err err = {0};
+    TreeDiff diff;
+    FileDiff file;
+    Buf out = {0};
+    bool found = true, ok = tree_diff_begin(&before, &after, &options, &diff, &err);
+    while (ok && (ok = tree_diff_next(&diff, arena, &file, &found, &err)) && found)
+        ok = diff_print_verified(&file, context, &out, &err);
+    tree_diff_end(&diff);
+    trial->test.options.strip = 1;
+    trial->test.patch = buf_copy(&out, arena);
+    buf_free(&out);
+    if (!ok) {
+        Buf shown = {0};
+        tree_print(&trial->before, &shown);
+        buf_cstr(&shown, "----\n");
+        tree_print(&trial->after, &shown);
+        fprintf(stderr, "our diff of two trees failed: %s\n%.*s", err.text, STR_ARG(buf_text(&shown)));
+        exit(1);
+    }
+    return "made by us";
+}
+
+const char *make_patch(Trial *trial, Arena *arena) {
+    const char *maker = chance(65) ? by_git(trial, arena) : by_us(trial, arena);
+    trial->test.options.least_context = -1;
+    trial->test.options.reverse = chance(15);
+    trial->test.tree = tree_copy(trial->test.options.reverse ? &trial->after : &trial->before, arena);
+    return maker;
+}
