@@ -66,3 +66,11 @@ bool find_placeholder(Str text, Str old_text, Str *line) {
             return true;
     return false;
 }
+
+bool check_placeholder(Str text, Str old_text, Err *err) {
+    Str line;
+    return !find_placeholder(text, old_text, &line) ||
+           err_set(err, ERR_INVALID,
+                   "the new text has a placeholder instead of code (\"%.*s\"); write it out in full",
+                   STR_ARG(str_slice(str_trim(line), 0, 80)));
+}

@@ -1,11 +1,8 @@
 /* Where a search/replace edit goes: whole lines, strict to loose, all hits counted, stopping at the first
- * level with one. */
-#include <stdlib.h>
-
-#include "base/utf8.h"
+ * level with one. The door to the other kinds too. */
 #include "diff/edit_locate_internal.h"
 
-enum { QUOTED_LINES = 5, QUOTED_BYTES = 300, NUMBER_DIGITS = 6 };
+enum { NUMBER_DIGITS = 6 };
 #define BYTE_ORDER_MARK S("\xEF\xBB\xBF")
 
 static bool is_blank_text(Str text) {
@@ -21,68 +18,19 @@ static bool has_letters(Str text) {
     return false;
 }
 
-/* ---- failures ---- */
-
-static bool fail_ambiguous(const Hits *hits, Err *err) {
-    Buf lines = {0};
-    size_t named = hits->count < HITS_NAMED ? hits->count : HITS_NAMED;
-    for (size_t i = 0; i < named; i++)
-        buf_printf(&lines, "%s%zu", i ? ", " : "", hits->lines[i] + 1);
-    err_set(
-        err, ERR_AMBIGUOUS,
-        "the SEARCH text fits more than one place, at lines %.*s%s; add lines around it so that it fits one",
-        STR_ARG(buf_text(&lines)), hits->count > HITS_NAMED ? " and more" : "");
-    buf_free(&lines);
-    return false;
-}
-
-/* The file line most like the old line that says most; NO_LINE when none is like it. */
-static size_t closest_line(const Locate *l, size_t *old_line) {
-    size_t longest = 0, closest = NO_LINE;
-    double best = 0.4;
-    *old_line = 0;
-    for (size_t i = 0; i < l->old.count; i++)
-        if (str_trim(l->old.lines[i]).len > longest) {
-            longest = str_trim(l->old.lines[i]).len;
-            *old_line = i;
-        }
-    size_t budget = 20000;
-    for (size_t i = 0; i < l->file.count && budget; i++, budget--) {
-        double likeness = line_similarity(l->file.lines[i], l->old.lines[*old_line], best);
-        if (likeness > best) {
-            best = likeness;
-            closest = i;
-        }
-    }
-    return closest;
-}
-
-static bool fail_not_found(const Locate *l, Err *err) {
-    size_t old_line, at = closest_line(l, &old_line);
-    if (at == NO_LINE)
-        return err_set(
-            err, ERR_NOT_FOUND,
-            "the SEARCH text is not in the file, nor anything like it; copy lines of the file exactly");
-    size_t above = old_line < QUOTED_LINES / 2 ? old_line : QUOTED_LINES / 2;
-    size_t first = at < above ? 0 : at - above, last = first;
-    while (last + 1 < l->file.count && last + 1 < first + QUOTED_LINES)
-        last++;
-    Str quote = str_slice(l->file.text, line_begin(&l->file, first), line_begin(&l->file, last + 1));
-    quote = str_slice(quote, 0, QUOTED_BYTES);
-    quote.len = utf8_complete(quote);
-    return err_set(
-        err, ERR_NOT_FOUND,
-        "the SEARCH text is not in the file; copy it exactly. The closest lines, from line %zu, are:\n%.*s",
-        first + 1, STR_ARG(str_trim_end(quote)));
-}
-
 /* ---- levels ---- */
+
+/* The text of an exact match as it is, unless its missing line end would join two lines of the file. */
+static Str exact_text(const Locate *l, size_t end, Str new_text, Arena *arena) {
+    bool joins = end < l->file.text.len && new_text.len && !str_ends(new_text, S("\n"));
+    return joins ? str_printf(arena, "%.*s\n", STR_ARG(new_text)) : new_text;
+}
 
 static bool place_match(const Locate *l, const Match *m, const Edit *edit, Arena *arena, Place *out) {
     *out = (Place){.begin = line_begin(&l->file, m->file_first),
                    .end = line_begin(&l->file, m->file_first + m->file_count),
-                   .level = m->level,
-                   .new_text = edit->new_text};
+                   .level = m->level};
+    out->new_text = exact_text(l, out->end, edit->new_text, arena);
     return m->level == MATCH_EXACT || place_text(l, m, edit->new_text, arena, &out->new_text);
 }
 
@@ -96,23 +44,49 @@ static Match match_all(const Locate *l, MatchLevel level) {
     return m;
 }
 
-/* ERR_NONE with *found false: no level fits. */
-static bool try_levels(const Locate *l, const Edit *edit, Arena *arena, Place *out, bool *found, Err *err) {
+static Hits match_level(const Locate *l, const Edit *edit, const EditHelp *help, MatchLevel level, Match *m) {
+    *m = match_all(l, level);
+    if (level == MATCH_SIMILAR)
+        return match_similar(l, m);
+    Hits hits = match_lines(l, &l->old, m->first, m->count, level);
+    if (hits.count > 1 && !hits.is_exhausted)
+        hits_choose(l, edit, help, m->count, &hits);
+    m->file_first = hits.count ? hits.lines[0] : 0;
+    m->file_count = m->count;
+    for (size_t i = 0; i < m->count; i++)
+        m->file_line[i] = m->file_first + i;
+    return hits;
+}
+
+/* The lines lie between the markers of a merge that is not resolved: old and new text would both stand in
+ * the file. */
+static bool is_in_conflict(const Locate *l, size_t first) {
+    for (size_t i = first; i > 0; i--) {
+        if (str_starts(l->file.lines[i - 1], S(">>>>>>> ")))
+            return false;
+        if (str_starts(l->file.lines[i - 1], S("<<<<<<< ")))
+            return true;
+    }
+    return false;
+}
+
+/* True with *found false: no level fits. */
+static bool try_levels(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
+                       bool *found, Err *err) {
     *found = false;
     for (MatchLevel level = MATCH_EXACT; level < MATCH_LEVELS; level++) {
-        Match m = match_all(l, level);
-        Hits hits;
-        if (level == MATCH_SIMILAR) {
-            hits = match_similar(l, &m);
-        } else {
-            hits = match_lines(l, &l->old, m.first, m.count, level);
-            m.file_first = hits.lines[0];
-            m.file_count = m.count;
-            for (size_t i = 0; i < m.count; i++)
-                m.file_line[i] = m.file_first + i;
-        }
+        Match m;
+        Hits hits = match_level(l, edit, help, level, &m);
+        if (hits.is_exhausted)
+            return err_set(err, ERR_LIMIT,
+                           "the SEARCH text almost fits in too many places; choose other lines");
         if (hits.count > 1)
             return fail_ambiguous(&hits, err);
+        if (hits.count == 1 && is_in_conflict(l, m.file_first))
+            return err_set(err, ERR_INVALID,
+                           "line %zu lies between merge markers; resolve the conflict by giving the whole "
+                           "file",
+                           m.file_first + 1);
         *found = hits.count == 1 && place_match(l, &m, edit, arena, out);
         if (*found)
             return true;
@@ -120,13 +94,13 @@ static bool try_levels(const Locate *l, const Edit *edit, Arena *arena, Place *o
     return true;
 }
 
-static bool is_applied(const Locate *l, Str new_text, Place *out) {
+bool place_is_applied(const Locate *l, Str new_text, Place *out) {
     LineTable new = line_table(new_text, l->scratch);
     if (!has_letters(new_text))
         return false;
     for (MatchLevel level = MATCH_EXACT; level <= MATCH_INDENT; level++) {
         Hits hits = match_lines(l, &new, 0, new.count, level);
-        if (hits.count > 1)
+        if (hits.count > 1 || hits.is_exhausted)
             return false;
         if (hits.count == 0)
             continue;
@@ -181,8 +155,8 @@ static bool strip_numbers(Str text, bool is_rising, Arena *arena, Str *out) {
     return ok && !stripped.failed;
 }
 
-static bool try_without_numbers(const Locate *l, const Edit *edit, Arena *arena, Place *out, bool *found,
-                                Err *err) {
+static bool try_without_numbers(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena,
+                                Place *out, bool *found, Err *err) {
     Edit bare = *edit;
     *found = false;
     if (!strip_numbers(edit->old_text, true, arena, &bare.old_text))
@@ -190,102 +164,96 @@ static bool try_without_numbers(const Locate *l, const Edit *edit, Arena *arena,
     if (!strip_numbers(edit->new_text, false, arena, &bare.new_text))
         bare.new_text = edit->new_text;
     Locate other = {l->file, line_table(bare.old_text, l->scratch), l->scratch};
-    return is_blank_text(bare.old_text) || try_levels(&other, &bare, arena, out, found, err);
+    return is_blank_text(bare.old_text) || try_levels(&other, &bare, help, arena, out, found, err);
 }
 
-/* ---- the door ---- */
+/* ---- search/replace ---- */
 
-static bool locate_lines(const Locate *l, const Edit *edit, Arena *arena, Place *out, Err *err) {
-    bool found;
-    if (!try_levels(l, edit, arena, out, &found, err))
-        return false;
-    if (!found && is_applied(l, edit->new_text, out))
+/* Behind the last line, which gets a line end if it has none. */
+static bool locate_end(const Locate *l, const Edit *edit, Arena *arena, Place *out) {
+    Str text = place_line_ends(&l->file, 0, l->file.count, edit->new_text, arena), file = l->file.text;
+    Str line_end = str_contains(text, S("\r\n")) ? S("\r\n") : S("\n");
+    bool has_end = str_ends(file, S("\n"));
+    *out = (Place){.begin = file.len, .end = file.len};
+    out->already_applied = str_ends(file, text) && has_letters(text);
+    out->new_text = has_end ? text : str_concat(arena, line_end, text);
+    return true;
+}
+
+static bool locate_empty(const Locate *l, const Edit *edit, Arena *arena, Place *out, Err *err) {
+    Str file = l->file.text;
+    if (is_blank_text(file)) {
+        *out = (Place){.begin = 0, .end = file.len, .new_text = edit->new_text};
         return true;
-    if (!found && !try_without_numbers(l, edit, arena, out, &found, err))
+    }
+    if (edit->is_at_end)
+        return locate_end(l, edit, arena, out);
+    if (str_eq(file, edit->new_text)) {
+        *out = (Place){.begin = 0, .end = file.len, .new_text = file, .already_applied = true};
+        return true;
+    }
+    return err_set(err, ERR_INVALID,
+                   "there is no text to find, but the file has text; give the lines to replace, or the line "
+                   "to insert next to");
+}
+
+static bool locate_replace(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
+                           Err *err) {
+    bool found;
+    if (!check_placeholder(edit->new_text, edit->old_text, err))
+        return false;
+    if (is_blank_text(edit->old_text))
+        return locate_empty(l, edit, arena, out, err);
+    if (!try_levels(l, edit, help, arena, out, &found, err))
+        return false;
+    if (!found && place_is_applied(l, edit->new_text, out))
+        return true;
+    if (!found && !try_without_numbers(l, edit, help, arena, out, &found, err))
         return false;
     return found || fail_not_found(l, err);
 }
 
-static bool locate_empty(Str file, const Edit *edit, Place *out, Err *err) {
-    if (!is_blank_text(file))
-        return err_set(err, ERR_INVALID,
-                       "SEARCH is empty but the file has text; give the lines to replace, or the line to "
-                       "insert next to");
-    *out = (Place){.begin = 0, .end = file.len, .new_text = edit->new_text};
-    return true;
+/* ---- the door ---- */
+
+static bool locate_kind(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
+                        Err *err) {
+    switch (edit->kind) {
+    case EDIT_REPLACE: return locate_replace(l, edit, help, arena, out, err);
+    case EDIT_WHOLE:
+        if (!is_blank_text(l->file.text))
+            return check_placeholder(edit->new_text, l->file.text, err) &&
+                   locate_whole(&l->file, edit, help, arena, out, err);
+        *out = (Place){.begin = 0, .end = l->file.text.len, .new_text = edit->new_text};
+        return check_placeholder(edit->new_text, S(""), err);
+    case EDIT_SYMBOL: return locate_symbol(l, edit, help, arena, out, err);
+    case EDIT_LINES: return locate_lines(l, edit, arena, out, err);
+    default:
+        return err_set(err, ERR_INVALID, "a deletion, a move or a label has no place in the file's text");
+    }
+}
+
+/* A byte order mark stays where it is, whether the model wrote one or not. */
+static void drop_mark(Str *text) {
+    if (str_starts(*text, BYTE_ORDER_MARK))
+        *text = str_from(*text, BYTE_ORDER_MARK.len);
 }
 
 bool edit_locate(Str file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out, Err *err) {
-    Str placeholder;
     Edit e = *edit;
-    (void)help;
     *out = (Place){0};
     size_t skipped = str_starts(file, BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.len : 0;
-    if (skipped && str_starts(e.old_text, BYTE_ORDER_MARK)) {
-        e.old_text = str_from(e.old_text, BYTE_ORDER_MARK.len);
-        if (str_starts(e.new_text, BYTE_ORDER_MARK))
-            e.new_text = str_from(e.new_text, BYTE_ORDER_MARK.len);
+    if (skipped) {
+        drop_mark(&e.old_text);
+        drop_mark(&e.new_text);
     }
-    if (find_placeholder(e.new_text, e.old_text, &placeholder))
-        return err_set(err, ERR_INVALID,
-                       "the new text has a placeholder instead of code (\"%.*s\"); write it out in full",
-                       STR_ARG(str_slice(str_trim(placeholder), 0, 80)));
-    bool ok;
-    if (is_blank_text(e.old_text)) {
-        ok = locate_empty(str_from(file, skipped), &e, out, err);
-    } else {
-        Arena scratch = {0};
-        Locate locate = {line_table(str_from(file, skipped), &scratch), line_table(e.old_text, &scratch),
-                         &scratch};
-        ok = locate_lines(&locate, &e, arena, out, err);
-        arena_free(&scratch);
-    }
+    Arena scratch = {0};
+    Locate locate = {line_table(str_from(file, skipped), &scratch), line_table(e.old_text, &scratch),
+                     &scratch};
+    bool ok = locate_kind(&locate, &e, help, arena, out, err);
+    arena_free(&scratch);
+    out->path = edit->path;
+    out->text_hash = str_hash(file);
     out->begin += skipped;
     out->end += skipped;
     return ok;
-}
-
-static int compare_places(const void *a, const void *b) {
-    const Place *x = a, *y = b;
-    if (x->begin != y->begin)
-        return x->begin < y->begin ? -1 : 1;
-    return x->end < y->end ? -1 : x->end > y->end;
-}
-
-static size_t line_number(Str file, size_t at) {
-    size_t line = 1;
-    for (size_t i = 0; i < at && i < file.len; i++)
-        line += file.ptr[i] == '\n';
-    return line;
-}
-
-bool edit_apply(Str file, const Place *places, size_t count, Arena *arena, Str *out, Err *err) {
-    Place *sorted = ARENA_ARRAY(arena, Place, count + 1);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!places[i].already_applied)
-            sorted[kept++] = places[i];
-    qsort(sorted, kept, sizeof *sorted, compare_places);
-    Buf text = {0};
-    size_t from = 0;
-    for (size_t i = 0; i < kept; i++) {
-        const Place *p = &sorted[i];
-        bool is_outside = p->begin > p->end || p->end > file.len;
-        bool is_same_point = i && p->begin == p[-1].begin && p->end == p[-1].end;
-        if (is_outside || p->begin < from || is_same_point) {
-            buf_free(&text);
-            return is_outside ? err_set(err, ERR_INVALID, "an edit lies outside the file")
-                              : err_set(err, ERR_CONFLICT,
-                                        "two edits change the same text at line %zu; join them in one",
-                                        line_number(file, p->begin));
-        }
-        buf_str(&text, str_slice(file, from, p->begin));
-        buf_str(&text, p->new_text);
-        from = p->end;
-    }
-    buf_str(&text, str_from(file, from));
-    bool ok = !text.failed;
-    *out = buf_copy(&text, arena);
-    buf_free(&text);
-    return ok || err_set(err, ERR_NO_MEMORY, "not enough memory for the edited file");
 }

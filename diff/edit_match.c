@@ -3,6 +3,8 @@
 #include "base/utf8.h"
 #include "diff/edit_locate_internal.h"
 
+enum { MOST_STEPS = 50000000 };
+
 static const char *ascii_for(uint32_t c) {
     switch (c) {
     case 0x2018:
@@ -67,21 +69,49 @@ static Str line_key(Str line, MatchLevel level, Arena *arena) {
     }
 }
 
-static Str indent_of(Str line) {
+Str line_indent(Str line) {
     size_t n = 0;
     while (n < line.len && (line.ptr[n] == ' ' || line.ptr[n] == '\t'))
         n++;
     return str_slice(line, 0, n);
 }
 
+/* The lines looked for as small numbers; lines of the file that are none of them have no number. */
+typedef struct KeySlot {
+    Str key; /* ptr NULL: free */
+    uint64_t hash;
+    uint32_t name;
+} KeySlot;
+typedef struct KeyTable {
+    KeySlot *slots;
+    size_t mask;
+} KeyTable;
+#define NO_NAME UINT32_MAX
+
+static KeyTable key_table(size_t most, Arena *arena) {
+    size_t slots = 16;
+    while (slots < 2 * most)
+        slots *= 2;
+    return (KeyTable){ARENA_ARRAY(arena, KeySlot, slots), slots - 1};
+}
+
+static KeySlot *key_slot(const KeyTable *table, Str key) {
+    uint64_t hash = str_hash(key);
+    size_t at = (size_t)(hash ^ hash >> 29) & table->mask;
+    while (table->slots[at].key.ptr && (table->slots[at].hash != hash || !str_eq(table->slots[at].key, key)))
+        at = (at + 1) & table->mask;
+    table->slots[at].hash = hash;
+    return &table->slots[at];
+}
+
 /* One and the same prefix is added to, or removed from, every line that is not blank. */
-static bool is_uniform_shift(const Str *file, const Str *old, size_t count) {
+static bool is_uniform_shift(const Str *file, const Str *old, size_t count, size_t *steps) {
     Str prefix = S("");
     bool is_set = false, is_added = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++, (*steps)++) {
         if (line_is_blank(old[i]))
             continue;
-        Str there = indent_of(file[i]), here = indent_of(old[i]);
+        Str there = line_indent(file[i]), here = line_indent(old[i]);
         bool longer_there = there.len >= here.len;
         if (is_set && prefix.len)
             longer_there = is_added;
@@ -110,30 +140,33 @@ static size_t *failure_links(const uint32_t *pattern, size_t count, Arena *scrat
     return links;
 }
 
-static void hit_add(Hits *hits, size_t line) {
-    if (hits->count < HITS_NAMED)
-        hits->lines[hits->count] = line;
-    hits->count++;
-}
-
 Hits match_lines(const Locate *locate, const LineTable *lines, size_t first, size_t count, MatchLevel level) {
     const LineTable *file = &locate->file;
     Hits hits = {0};
     if (count == 0 || count > file->count)
         return hits;
-    LineNames names = line_names(file->count + count, locate->scratch);
+    KeyTable table = key_table(count, locate->scratch);
     uint32_t *pattern = ARENA_ARRAY(locate->scratch, uint32_t, count);
-    for (size_t i = 0; i < count; i++)
-        pattern[i] = line_name(&names, line_key(lines->lines[first + i], level, locate->scratch));
-    size_t *links = failure_links(pattern, count, locate->scratch);
-    for (size_t i = 0, k = 0; i < file->count && hits.count <= HITS_NAMED; i++) {
-        uint32_t name = line_name(&names, line_key(file->lines[i], level, locate->scratch));
+    for (size_t i = 0; i < count; i++) {
+        Str key = line_key(lines->lines[first + i], level, locate->scratch);
+        KeySlot *slot = key_slot(&table, key);
+        if (!slot->key.ptr)
+            *slot = (KeySlot){key.ptr ? key : S(""), slot->hash, (uint32_t)i};
+        pattern[i] = slot->name;
+    }
+    size_t *links = failure_links(pattern, count, locate->scratch), steps = 0;
+    for (size_t i = 0, k = 0; i < file->count; i++) {
+        const KeySlot *slot = key_slot(&table, line_key(file->lines[i], level, locate->scratch));
+        uint32_t name = slot->key.ptr ? slot->name : NO_NAME;
         while (k && (k == count || name != pattern[k]))
             k = links[k];
         k += name == pattern[k];
-        if (k == count && (level < MATCH_INDENT ||
-                           is_uniform_shift(file->lines + i + 1 - count, lines->lines + first, count)))
-            hit_add(&hits, i + 1 - count);
+        if (k == count && (level < MATCH_INDENT || is_uniform_shift(file->lines + i + 1 - count,
+                                                                    lines->lines + first, count, &steps)))
+            LIST_PUSH(locate->scratch, hits.lines, hits.count, hits.capacity, i + 1 - count);
+        hits.is_exhausted = steps > MOST_STEPS;
+        if (hits.is_exhausted)
+            break;
     }
     return hits;
 }

@@ -9,22 +9,34 @@ typedef struct Writer {
     bool is_after_change; /* since the last line that has a partner in the file */
 } Writer;
 
-static Str indent_of(Str line) {
-    size_t n = 0;
-    while (n < line.len && (line.ptr[n] == ' ' || line.ptr[n] == '\t'))
-        n++;
-    return str_slice(line, 0, n);
+static Str main_line_end(const LineTable *file, size_t first, size_t count) {
+    size_t crlf = 0, lf = 0;
+    for (size_t i = first; i < first + count; i++) {
+        crlf += str_ends(file->lines[i], S("\r\n"));
+        lf += str_ends(file->lines[i], S("\n"));
+    }
+    if (lf == 0 && file->count)
+        crlf = lf = str_ends(file->lines[0], S("\r\n"));
+    return 2 * crlf > lf ? S("\r\n") : S("\n");
 }
 
-static Str main_line_end(const Locate *l, const Match *m) {
-    size_t crlf = 0, lf = 0;
-    for (size_t i = 0; i < m->file_count; i++) {
-        crlf += str_ends(l->file.lines[m->file_first + i], S("\r\n"));
-        lf += str_ends(l->file.lines[m->file_first + i], S("\n"));
+/* The end of a file without a line end there stays without. */
+static void end_as_file(const LineTable *file, size_t end, Str line_end, Buf *text) {
+    if (end == file->count && end && !str_ends(file->text, S("\n")))
+        text->len -= str_ends(buf_text(text), line_end) ? line_end.len : 0;
+}
+
+Str place_line_ends(const LineTable *file, size_t first, size_t count, Str text, Arena *arena) {
+    Str line_end = main_line_end(file, first, count), line;
+    Buf out = {0};
+    for (Str rest = text; str_next_line(&rest, &line);) {
+        buf_str(&out, line);
+        buf_str(&out, line_end);
     }
-    if (lf == 0 && l->file.count)
-        crlf = lf = str_ends(l->file.lines[0], S("\r\n"));
-    return 2 * crlf > lf ? S("\r\n") : S("\n");
+    end_as_file(file, first + count, line_end, &out);
+    Str ended = buf_copy(&out, arena);
+    buf_free(&out);
+    return ended;
 }
 
 /* How the indentation of an old line became that of its file line: what `here` ends in stays, what stands
@@ -54,8 +66,8 @@ static Shift shift_near(const Writer *w, size_t near, Str indent) {
         Str old = w->locate->old.lines[m->first + i];
         if (line_is_blank(old))
             continue;
-        Shift shift = shift_between(indent_of(old), indent_of(w->locate->file.lines[m->file_line[i]]));
-        if (str_eq(indent_of(old), indent))
+        Shift shift = shift_between(line_indent(old), line_indent(w->locate->file.lines[m->file_line[i]]));
+        if (str_eq(line_indent(old), indent))
             return shift;
         if (!has_any && str_starts(indent, shift.removed))
             any = shift;
@@ -67,7 +79,7 @@ static Shift shift_near(const Writer *w, size_t near, Str indent) {
 static void put_new_line(Writer *w, Str line, size_t near) {
     Str body = line_body(line);
     if (w->match->level >= MATCH_INDENT && !line_is_blank(line)) {
-        Str indent = indent_of(body);
+        Str indent = line_indent(body);
         Shift shift = shift_near(w, near, indent);
         if (str_starts(indent, shift.removed)) {
             buf_str(&w->text, shift.added);
@@ -137,15 +149,16 @@ static Str drop_same_blanks(const Locate *l, const Match *m, Str new_text) {
 }
 
 bool place_text(const Locate *l, const Match *m, Str new_text, Arena *arena, Str *out) {
-    Writer w = {.locate = l, .match = m, .line_end = main_line_end(l, m), .next_file = m->file_first};
+    Writer w = {.locate = l,
+                .match = m,
+                .line_end = main_line_end(&l->file, m->file_first, m->file_count),
+                .next_file = m->file_first};
     new_text = drop_same_blanks(l, m, new_text);
     Str old = str_slice(l->old.text, line_begin(&l->old, m->first), line_begin(&l->old, m->first + m->count));
     Hunks hunks;
     LineTable new = line_table(new_text, l->scratch);
     bool ok = diff_lines(S(""), old, new_text, l->scratch, &hunks, NULL) && put_all(&w, &hunks, &new);
-    size_t end = m->file_first + m->file_count;
-    if (ok && end == l->file.count && end && !str_ends(l->file.text, S("\n")))
-        w.text.len -= str_ends(buf_text(&w.text), w.line_end) ? w.line_end.len : 0;
+    end_as_file(&l->file, m->file_first + m->file_count, w.line_end, &w.text);
     *out = buf_copy(&w.text, arena);
     ok = ok && !w.text.failed;
     buf_free(&w.text);

@@ -181,9 +181,9 @@ Hits match_similar(const Locate *l, Match *m) {
             second = j;
     if (!best)
         return hits;
-    hits = (Hits){1, {(size_t)ends[best].start}};
+    LIST_PUSH(l->scratch, hits.lines, hits.count, hits.capacity, (size_t)ends[best].start);
     if (second && ends[best].score - ends[second].score < LEAST_LEAD * (double)solid)
-        hits.lines[hits.count++] = (size_t)ends[second].start;
+        LIST_PUSH(l->scratch, hits.lines, hits.count, hits.capacity, (size_t)ends[second].start);
     m->file_first = (size_t)ends[best].start;
     m->file_count = best - m->file_first;
     alike.steps = 0;

@@ -248,9 +248,7 @@ static bool place_edit(Turn *turn, const Edit *edit, FileEdits *all, size_t *cou
         *entry = (FileEdits){.file = file};
     }
     Place place;
-    if (file->is_new)
-        place = (Place){.new_text = edit->new_text};
-    else if (!edit_locate(file->seen.text, edit, NULL, &turn->arena, &place, err))
+    if (!edit_locate(file->seen.text, edit, NULL, &turn->arena, &place, err))
         return err_wrap(err, "%.*s", STR_ARG(file->path.relative));
     if (place.already_applied) {
         turn_thought(turn, str_printf(&turn->arena, "%.*s holds that change already.\n",

@@ -1,0 +1,84 @@
+/* A file given whole becomes the smallest range that differs. Lines that stay keep the file's bytes; the
+ * others get its line ends, and its end stays with or without a line end. */
+#include "diff/edit_locate_internal.h"
+
+static bool same_line(Str a, Str b) {
+    return str_eq(line_body(a), line_body(b)) && str_ends(a, S("\n")) == str_ends(b, S("\n"));
+}
+
+static bool has_mixed_ends(const LineTable *file) {
+    size_t crlf = 0, lf = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        bool is_crlf = str_ends(file->lines[i], S("\r\n"));
+        crlf += is_crlf;
+        lf += !is_crlf && str_ends(file->lines[i], S("\n"));
+    }
+    return crlf && lf;
+}
+
+static Str plain_lines(const Str *lines, size_t count, Arena *scratch) {
+    Buf text = {0};
+    for (size_t i = 0; i < count; i++) {
+        buf_str(&text, line_body(lines[i]));
+        buf_char(&text, '\n');
+    }
+    Str plain = buf_copy(&text, scratch);
+    buf_free(&text);
+    return plain;
+}
+
+/* New lines, but the file's bytes where a line stays: matters where line ends are mixed. */
+static bool keep_lines(const Str *old, size_t old_count, const Str *new, size_t new_count, Arena *scratch,
+                       Buf *out, Err *err) {
+    Hunks hunks;
+    if (!diff_lines(S(""), plain_lines(old, old_count, scratch), plain_lines(new, new_count, scratch),
+                    scratch, &hunks, err))
+        return false;
+    size_t i = 0, n = 0;
+    for (size_t h = 0; h <= hunks.count; h++) {
+        size_t stop = h < hunks.count ? hunks.items[h].old_start : old_count;
+        for (; i < stop; i++, n++)
+            buf_str(out, str_ends(old[i], S("\n")) == str_ends(new[n], S("\n")) ? old[i] : new[n]);
+        if (h == hunks.count)
+            break;
+        i += hunks.items[h].old_count;
+        for (size_t end = n + hunks.items[h].new_count; n < end; n++)
+            buf_str(out, new[n]);
+    }
+    return true;
+}
+
+static bool check_shrink(const LineTable *file, const LineTable *new, const EditHelp *help, Err *err) {
+    if ((help && help->may_shrink) || 2 * new->count >= file->count)
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "the whole file given has %zu lines, but the file has %zu: more than half would be lost; "
+                   "give all of it, or replace only the part that changes",
+                   new->count, file->count);
+}
+
+bool locate_whole(const LineTable *file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
+                  Err *err) {
+    Arena scratch = {0};
+    Str text = place_line_ends(file, 0, file->count, edit->new_text, &scratch);
+    LineTable new = line_table(text, &scratch);
+    size_t first = 0, old_end = file->count, new_end = new.count;
+    while (first < old_end && first < new_end && same_line(file->lines[first], new.lines[first]))
+        first++;
+    while (old_end > first && new_end > first && same_line(file->lines[old_end - 1], new.lines[new_end - 1]))
+        old_end--, new_end--;
+    Buf middle = {0};
+    bool ok = check_shrink(file, &new, help, err);
+    if (ok && has_mixed_ends(file))
+        ok = keep_lines(file->lines + first, old_end - first, new.lines + first, new_end - first, &scratch,
+                        &middle, err);
+    else if (ok)
+        buf_str(&middle, str_slice(text, line_begin(&new, first), line_begin(&new, new_end)));
+    *out = (Place){.begin = line_begin(file, first),
+                   .end = line_begin(file, old_end),
+                   .new_text = buf_copy(&middle, arena),
+                   .already_applied = ok && old_end == first && new_end == first};
+    buf_free(&middle);
+    arena_free(&scratch);
+    return ok;
+}
