@@ -8,7 +8,7 @@
  * and after it are solved the same way.
  *
  * Three things keep odd inputs fast. Lines that the other side does not have at all are set aside first. A
- * box that FIRST_COST steps do not solve is cut at its anchors. Where there are none, the search may cost
+ * box that a moderate search does not solve is cut at its anchors. Where there are none, the search may cost
  * what is left of the work allowed, shared out over the lines of the box, and then goes on from the furthest
  * points so far: still a right script, perhaps not the shortest.
  */
@@ -128,7 +128,7 @@ static bool find_middle(Search *s, const Box *box, int32_t most_cost, ComparePoi
     bool is_odd = (f.corner - b.corner) & 1;
     for (int32_t cost = 1; cost <= most_cost; cost++) {
         reach_widen(&f, box);
-        for (int32_t i = f.low; i <= f.high; i += 2) {
+        for (int32_t i = f.high; i >= f.low; i -= 2) {
             int32_t x = f.furthest[i] = step_forward(s, box, &f, i), k = f.corner + i;
             if (is_odd && x != LOST && reach_at(&b, k) != LOST && reach_at(&b, k) <= x) {
                 middle[0] = middle[1] = (ComparePoint){x, x - k};
@@ -136,7 +136,7 @@ static bool find_middle(Search *s, const Box *box, int32_t most_cost, ComparePoi
             }
         }
         reach_widen(&b, box);
-        for (int32_t i = b.low; i <= b.high; i += 2) {
+        for (int32_t i = b.high; i >= b.low; i -= 2) {
             int32_t x = b.furthest[i] = step_backward(s, box, &b, i), k = b.corner + i;
             if (!is_odd && x != LOST && x <= reach_at(&f, k)) {
                 middle[0] = middle[1] = (ComparePoint){x, x - k};
@@ -198,6 +198,15 @@ static int32_t cost_allowed(const Search *s, const Box *box) {
     return most < LEAST_COST ? LEAST_COST : most;
 }
 
+/* What is tried before anchors, which may miss the shortest script: about 512 steps a
+ * line at most. */
+static int32_t first_cost(const Box *box, int32_t most) {
+    int32_t cost = FIRST_COST;
+    while (cost < most && (int64_t)cost * cost < 256 * (int64_t)box_size(*box))
+        cost += cost / 4;
+    return cost < most ? cost : most;
+}
+
 /* Recurses into all parts but the largest and goes on with that one, so the depth is logarithmic. uncut:
  * boxes up to this size have not been searched for anchors; it halves each time, so that all searches
  * together are linear but for a logarithm. */
@@ -207,7 +216,7 @@ static void solve(Search *s, Box box, int32_t uncut) {
         if (box.from.x == box.to.x || box.from.y == box.to.y)
             break;
         ComparePoint middle[2];
-        int32_t most = cost_allowed(s, &box), first = most < FIRST_COST ? most : FIRST_COST;
+        int32_t most = cost_allowed(s, &box), first = first_cost(&box, most);
         bool is_met = find_middle(s, &box, first, middle);
         if (!is_met && box_size(box) <= uncut) {
             uncut = box_size(box) / 2;
