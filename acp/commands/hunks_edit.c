@@ -34,10 +34,18 @@ static const char *editor_command(void) {
     return editor && *editor ? editor : "vi";
 }
 
+/* A shell that waits for the editor would take an interrupt for its own; where the command is plain words the
+ * editor stands in its place. */
+static Str editor_script(Arena *arena) {
+    const char *command = editor_command();
+    bool is_plain = command[strcspn(command, "|&;<>()$`\\\"'*?[#~=%\n{}!")] == 0;
+    return str_printf(arena, "%s%s \"$@\"", is_plain ? "exec " : "", command);
+}
+
 /* The editor gets the terminal as its three streams and no blocked or ignored signals. */
 static int spawn_editor(const char *path, pid_t *pid) {
     Arena arena = {0};
-    Str script = str_printf(&arena, "%s \"$@\"", editor_command());
+    Str script = editor_script(&arena);
     const char *argv[] = {"sh", "-c", script.ptr, "sh", path, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
