@@ -112,29 +112,71 @@ static const Record *choose(const Workspace *ws, const Record *records, size_t c
     return NULL;
 }
 
+/* The backup as an open file (or, in *target, as the target of a link); -1 with *ok false when it is gone. */
+static int open_backup(const Txn *txn, size_t index, Arena *arena, Str *target, bool *ok, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    char name[32];
+    snprintf(name, sizeof name, "%zu", index);
+    if (file->before.is_link) {
+        *ok = link_target(txn->old_fd, name, arena, target, err);
+        if (*ok && !stamp_eq(stamp_of_link(*target), file->before))
+            *ok = err_set(err, ERR_IO, "it is damaged");
+        return -1;
+    }
+    int fd = open_retry(txn->old_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    *ok = fd >= 0 || err_set_errno(err, errno, "it is damaged or gone");
+    return fd;
+}
+
+/* Through an editor the text itself is needed, if an editor can hold it; *fd is closed then. */
+static bool undo_by_editor(Change *change, const Txn *txn, size_t index, Path path, int *fd, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    char name[32];
+    struct stat st;
+    Str text = {0};
+    snprintf(name, sizeof name, "%zu", index);
+    if (fstat(*fd, &st) != 0 || st.st_size > (off_t)FILE_MAX_BYTES) {
+        change_put(change, path, file->after, S(""));
+        return true;
+    }
+    if (!read_at(txn->old_fd, name, FILE_MAX_BYTES, &change->arena, &text, err))
+        return err_wrap(err, "the backup of %.*s", STR_ARG(path.relative));
+    if (!stamp_eq(stamp_of(text), file->before))
+        return err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(path.relative));
+    change_put(change, path, file->after, text);
+    close(*fd);
+    *fd = -1;
+    return true;
+}
+
 static bool undo_file(Workspace *ws, Change *change, const Txn *txn, size_t index, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
-    Arena *arena = &change->arena;
-    char name[32];
     Path path;
-    Str text;
-    if (!shown_path(ws, file->path, arena, &path))
+    Str target = {0};
+    bool ok;
+    if (!shown_path(ws, file->path, &change->arena, &path))
         return err_set(err, ERR_DENIED, "%.*s is outside of this workspace", STR_ARG(file->path));
     if (!file->before.exists) {
         change_remove(change, path, file->after);
         return true;
     }
-    snprintf(name, sizeof name, "%zu", index);
-    if (!read_at(txn->old_fd, name, SIZE_MAX / 2, arena, &text, err))
+    int fd = open_backup(txn, index, &change->arena, &target, &ok, err);
+    if (!ok)
         return err_wrap(err, "the backup of %.*s", STR_ARG(path.relative));
-    if (!stamp_eq(stamp_of(text), file->before))
-        return err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(path.relative));
-    change_put(change, path, file->after, text);
-    if (change->has_failed)
-        return true; /* change_commit tells */
+    if (file->before.is_link)
+        change_put_link(change, path, file->after, target);
+    else if (!ws->io.write)
+        change_put(change, path, file->after, S(""));
+    else
+        ok = undo_by_editor(change, txn, index, path, &fd, err);
+    if (!ok || change->has_failed) { /* change_commit tells */
+        if (fd >= 0)
+            close(fd);
+        return ok;
+    }
     ChangeFile *added = &change->files[change->count - 1];
-    struct stat *st = ARENA_NEW(arena, struct stat);
-    added->owner = fstatat(txn->old_fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 ? st : NULL;
+    added->backup_fd = fd;
+    added->restored = file->before;
     added->has_mode = added->is_exact_mode = true;
     added->mode = file->mode_before;
     return true;
@@ -147,7 +189,9 @@ static bool undo_into(Workspace *ws, Change *change, const Txn *txn, Err *err) {
     change_describe(change, str_printf(arena, "Undo: %.*s", STR_ARG(m->title)));
     change->left_dirs = ARENA_ARRAY(arena, Str, m->made_dir_count);
     for (size_t i = m->made_dir_count; i-- > 0;)
-        change->left_dirs[change->left_dir_count++] = m->made_dirs[i];
+        change->left_dirs[change->left_dir_count++] = m->made_dirs[i].path;
+    change->made_modes = m->cleared_dirs;
+    change->made_mode_count = m->cleared_dir_count;
     for (size_t i = 0; i < m->count; i++)
         if (!undo_file(ws, change, txn, i, err))
             return false;
@@ -181,7 +225,8 @@ bool ws_undo(Workspace *ws, Str id, ChangeInfo *out, Err *err) {
     return false;
 }
 
-void backup_prune(int state_fd) {
+void backup_prune(const Workspace *ws) {
+    int state_fd = ws->state_fd;
     Arena arena = {0};
     TxnNames names;
     double now = os_unix_seconds();
@@ -195,8 +240,8 @@ void backup_prune(int state_fd) {
             continue;
         bytes += m.old_bytes;
         kept++;
-        if (kept == 1 || (kept <= BACKUP_KEEP_COUNT && now - m.unix_seconds <= BACKUP_KEEP_DAYS * 86400.0 &&
-                          bytes <= BACKUP_KEEP_BYTES))
+        if (kept == 1 || (kept <= ws->keep_count && now - m.unix_seconds <= (double)ws->keep_days * 86400.0 &&
+                          bytes <= ws->keep_bytes))
             continue;
         /* the record goes first: what is left without it is removed by the next start */
         snprintf(path, sizeof path, "txn/%.*s/committed", STR_ARG(names.ids[i]));

@@ -1,8 +1,11 @@
 /* The door to changing files: collects what should be, then commits it as one transaction. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "workspace/workspace_internal.h"
@@ -25,6 +28,9 @@ Change *change_begin(Workspace *ws, Err *err) {
 void change_abandon(Change *change) {
     if (!change)
         return;
+    for (size_t i = 0; i < change->count; i++)
+        if (change->files[i].backup_fd >= 0)
+            close(change->files[i].backup_fd);
     arena_free(&change->arena);
     free(change);
 }
@@ -34,7 +40,8 @@ static ChangeFile *change_add(Change *change, Path path, Stamp seen) {
         return NULL;
     const Fence *fence = path_fence(change->ws, path.absolute, false);
     Str below = fence ? path_below(fence->path, path.absolute) : S("");
-    if (!fence || !path_is_plain(below) || path_is_protected(below)) {
+    if (!fence || !path_is_plain(below) || path_is_forbidden(change->ws, path.absolute, below) ||
+        path_is_fixed(below)) {
         change->has_failed = !err_set(&change->err, ERR_DENIED,
                                       "%.*s may not be changed: it is outside of the workspace, "
                                       "or belongs to version control or to mux itself",
@@ -43,7 +50,8 @@ static ChangeFile *change_add(Change *change, Path path, Stamp seen) {
     }
     ChangeFile file = {
         .path = {str_copy(&change->arena, path.absolute), str_copy(&change->arena, path.relative)},
-        .seen = seen};
+        .seen = seen,
+        .backup_fd = -1};
     LIST_PUSH(&change->arena, change->files, change->count, change->capacity, file);
     return &change->files[change->count - 1];
 }
@@ -52,6 +60,25 @@ void change_put(Change *change, Path path, Stamp seen, Str text) {
     ChangeFile *file = change_add(change, path, seen);
     if (file)
         file->text = text;
+}
+
+void change_put_link(Change *change, Path path, Stamp seen, Str target) {
+    ChangeFile *file = change_add(change, path, seen);
+    if (!file)
+        return;
+    file->text = target;
+    file->is_link = true;
+    if (!target.len || target.len >= PATH_MAX || memchr(target.ptr, 0, target.len))
+        change->has_failed = !err_set(&change->err, ERR_INVALID,
+                                      "%.*s cannot be a symbolic link to that: the target is empty, too long "
+                                      "or has a zero byte",
+                                      STR_ARG(file->path.relative));
+}
+
+void change_report(Change *change, Arena *arena, ChangeReport *out) {
+    *out = (ChangeReport){0};
+    change->report_arena = arena;
+    change->report = out;
 }
 
 void change_remove(Change *change, Path path, Stamp seen) {
@@ -88,7 +115,7 @@ static int by_path(const void *a, const void *b) {
     return str_cmp((*x)->path.absolute, (*y)->path.absolute);
 }
 
-/* No file twice, and none that is also a folder of another one's path. */
+/* No file twice. */
 static bool check_paths(Change *change, Err *err) {
     const ChangeFile **sorted = ARENA_ARRAY(&change->arena, const ChangeFile *, change->count);
     for (size_t i = 0; i < change->count; i++)
@@ -122,18 +149,35 @@ static void undo_halfway(Txn *txn, const Change *change, Err *err) {
     }
 }
 
-static bool stage_all(Txn *txn, const Change *change, Err *err) {
+static bool stage_all(Txn *txn, Change *change, Err *err) {
     if (!txn_begin(txn, change, err))
         return false;
     for (size_t i = 0; i < change->count; i++) {
-        const ChangeFile *file = &change->files[i];
+        ChangeFile *file = &change->files[i];
         if (!(txn->manifest.is_by_editor ? editor_stage(txn, i, file, err) : txn_stage(txn, i, file, err)))
             return false;
     }
-    return true;
+    return txn_check_twins(txn, err);
 }
 
-static bool run(Txn *txn, const Change *change, ChangeInfo *out, Err *err) {
+static void fill_report(const Change *change) {
+    Arena *arena = change->report_arena;
+    if (!change->report)
+        return;
+    change->report->count = change->count;
+    change->report->items = ARENA_ARRAY(arena, ChangedFile, change->count);
+    for (size_t i = 0; i < change->count; i++) {
+        const ChangeFile *file = &change->files[i];
+        ChangedFile *out = &change->report->items[i];
+        out->path = (Path){str_copy(arena, file->path.absolute), str_copy(arena, file->path.relative)};
+        out->had_hard_links = file->had_hard_links;
+        out->is_reformatted = file->is_reformatted;
+        out->sent = file->is_removal ? S("") : file->text;
+        out->found = file->is_reformatted ? str_copy(arena, file->found) : out->sent;
+    }
+}
+
+static bool run(Txn *txn, Change *change, ChangeInfo *out, Err *err) {
     bool is_by_editor = change->ws->io.write != NULL;
     if (!stage_all(txn, change, err) || !txn_prepare(txn, err)) {
         txn_discard(txn);
@@ -145,7 +189,8 @@ static bool run(Txn *txn, const Change *change, ChangeInfo *out, Err *err) {
         return false;
     }
     txn_tidy(txn);
-    backup_prune(change->ws->state_fd);
+    backup_prune(change->ws);
+    fill_report(change);
     snprintf(out->id, sizeof out->id, "%.*s", STR_ARG(txn->manifest.id));
     out->files = change->count;
     return true;

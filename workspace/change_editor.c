@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,6 +28,17 @@ static bool editor_read(Txn *txn, Str absolute, Str *text, Stamp *stamp, Err *er
     return false;
 }
 
+/* An editor holds texts: no links, nothing binary, nothing very large. */
+static bool is_for_editor(const ChangeFile *file) {
+    return !file->is_link && !file->seen.is_link && file->backup_fd < 0 && file->text.len <= FILE_MAX_BYTES &&
+           !(file->text.len && memchr(file->text.ptr, 0, file->text.len));
+}
+
+static bool stage_by_disk(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+    file->is_by_disk = true;
+    return txn_stage(txn, index, file, err);
+}
+
 static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
     int fd = txn_create(txn->old_fd, index, 0600, err);
     bool ok = fd >= 0 && os_write_all(fd, text, err);
@@ -36,13 +48,21 @@ static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
     return ok;
 }
 
-bool editor_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
+bool editor_stage(Txn *txn, size_t index, ChangeFile *file, Err *err) {
     TxnFile *record = &txn->manifest.files[index];
     Str shown = file->path.relative, text;
     Spot spot;
     struct stat st;
-    if (!editor_read(txn, file->path.absolute, &text, &record->before, err))
+    Err why = {0};
+    if (!is_for_editor(file))
+        return stage_by_disk(txn, index, file, err);
+    if (!editor_read(txn, file->path.absolute, &text, &record->before, &why)) {
+        if (why.code == ERR_UNSUPPORTED || why.code == ERR_LIMIT)
+            return stage_by_disk(txn, index, file, err);
+        if (err)
+            *err = why;
         return false;
+    }
     if (!stamp_eq(record->before, file->seen)) {
         const char *how = !file->seen.exists      ? "exists already"
                           : record->before.exists ? "changed"
@@ -53,9 +73,10 @@ bool editor_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
         return false;
     bool is_on_disk = spot.dir >= 0 && fstatat(spot.dir, spot.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     spot.shown = shown;
-    bool ok = !is_on_disk || S_ISREG(st.st_mode) ||
+    bool ok = !is_on_disk || S_ISREG(st.st_mode) || (S_ISDIR(st.st_mode) && record->shares_name) ||
               err_set(err, ERR_UNSUPPORTED, "%.*s is not a regular file", STR_ARG(shown));
     ok = ok && txn_is_writable(&spot, is_on_disk ? &st : NULL, err);
+    file->had_hard_links = false; /* editors write in place */
     spot_close(&spot);
     if (!ok || (record->before.exists && !stage_text(txn, index, text, err)))
         return false;
@@ -87,10 +108,14 @@ static bool set_mode(const Spot *spot, const ChangeFile *file, TxnFile *record, 
 }
 
 /* Sends one text and records what came of it: a formatter in the editor may have the last word. */
-static bool write_one(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, Err *err) {
+static bool write_one(Txn *txn, size_t index, ChangeFile *file, const Spot *spot, Err *err) {
     TxnFile *record = &txn->manifest.files[index];
     Str text;
     Stamp stamp;
+    struct stat st;
+    if (spot->dir >= 0 && fstatat(spot->dir, spot->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISREG(st.st_mode)) /* an editor would follow a link */
+        return err_set(err, ERR_CONFLICT, "%.*s is no regular file any more", STR_ARG(file->path.relative));
     txn->is_written[index] = true; /* also when it fails: nobody knows how far it came */
     if (!txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, file->text, err) ||
         !editor_read(txn, file->path.absolute, &text, &stamp, err))
@@ -99,6 +124,8 @@ static bool write_one(Txn *txn, size_t index, const ChangeFile *file, const Spot
         return err_set(err, ERR_IO, "the editor took the text of %.*s but does not have the file",
                        STR_ARG(file->path.relative));
     bool is_as_sent = stamp_eq(stamp, record->after);
+    file->is_reformatted = !is_as_sent;
+    file->found = text;
     record->after = stamp;
     unsigned mode = record->mode_after;
     if (!set_mode(spot, file, record, err))
@@ -116,24 +143,30 @@ static bool remove_one(Txn *txn, size_t index, const Spot *spot, Err *err) {
     return txn_place(txn, index, spot, NULL, txn->manifest.files[index].before, err);
 }
 
-bool editor_apply(Txn *txn, const Change *change, Err *err) {
-    if (!txn_make_dirs(txn, err))
+static bool apply_one(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+    Spot spot;
+    if (file->is_by_disk)
+        return txn_apply_file(txn, index, err);
+    if (!spot_open(txn->ws, txn->manifest.files[index].path, txn->arena, &spot, err))
         return false;
-    for (int is_removing = 0; is_removing < 2; is_removing++) {
-        for (size_t i = 0; i < change->count; i++) {
-            const ChangeFile *file = &change->files[i];
-            Spot spot;
-            if (file->is_removal != is_removing)
-                continue;
-            if (!spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, err))
-                return false;
-            bool ok = is_removing ? remove_one(txn, i, &spot, err) : write_one(txn, i, file, &spot, err);
-            spot_close(&spot);
-            if (!ok)
-                return false;
-        }
+    bool ok = file->is_removal ? remove_one(txn, index, &spot, err) : write_one(txn, index, file, &spot, err);
+    spot_close(&spot);
+    return ok;
+}
+
+static bool apply_some(Txn *txn, Change *change, bool is_removal, bool goes_first, Err *err) {
+    for (size_t i = 0; i < change->count; i++) {
+        ChangeFile *file = &change->files[i];
+        if (file->is_removal == is_removal && txn->manifest.files[i].goes_first == goes_first &&
+            !apply_one(txn, i, file, err))
+            return false;
     }
     return true;
+}
+
+bool editor_apply(Txn *txn, Change *change, Err *err) {
+    return apply_some(txn, change, true, true, err) && txn_clear_dirs(txn, err) && txn_make_dirs(txn, err) &&
+           apply_some(txn, change, false, false, err) && apply_some(txn, change, true, false, err);
 }
 
 static bool put_back(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
@@ -141,7 +174,7 @@ static bool put_back(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
     Str now_text, old_text;
     Stamp now;
     char name[32];
-    if (!record->before.exists || file->is_removal)
+    if (!record->before.exists || file->is_removal || file->is_by_disk)
         return true; /* on disk: txn_roll_back removes or restores it */
     snprintf(name, sizeof name, "%zu", index);
     if (!editor_read(txn, file->path.absolute, &now_text, &now, err) ||

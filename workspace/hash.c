@@ -1,10 +1,12 @@
 /* SHA-256 (FIPS 180-4) of texts and descriptors, by libcrypto. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/fs.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/os.h"
@@ -24,6 +26,20 @@ Stamp stamp_of(Str text) {
     return stamp;
 }
 
+Stamp stamp_of_link(Str target) {
+    Stamp stamp = stamp_of(target);
+    stamp.is_link = true;
+    return stamp;
+}
+
+/* Zeroes are passed over, so that a sparse file stays one. */
+static bool copy_block(int fd, Str bytes, Err *err) {
+    bool is_hole = bytes.len >= 4096 && !bytes.ptr[0] && memcmp(bytes.ptr, bytes.ptr + 1, bytes.len - 1) == 0;
+    if (is_hole)
+        return lseek(fd, (off_t)bytes.len, SEEK_CUR) >= 0 || err_set_errno(err, errno, "cannot write");
+    return os_write_all(fd, bytes, err);
+}
+
 bool hash_fd(int fd, int copy_fd, unsigned char sha256[32], Err *err) {
     pthread_once(&crypto_once, crypto_init);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -31,6 +47,7 @@ bool hash_fd(int fd, int copy_fd, unsigned char sha256[32], Err *err) {
     if (!ok)
         err_set(err, ERR_INTERNAL, "SHA-256 is not available");
     char bytes[65536];
+    uintmax_t size = 0;
     while (ok) {
         ssize_t n = read(fd, bytes, sizeof bytes);
         if (n < 0 && errno == EINTR)
@@ -41,12 +58,21 @@ bool hash_fd(int fd, int copy_fd, unsigned char sha256[32], Err *err) {
             break;
         EVP_DigestUpdate(ctx, bytes, (size_t)n);
         if (copy_fd >= 0)
-            ok = os_write_all(copy_fd, (Str){bytes, (size_t)n}, err);
+            ok = copy_block(copy_fd, (Str){bytes, (size_t)n}, err);
+        size += (size_t)n;
     }
+    if (ok && copy_fd >= 0 && ftruncate(copy_fd, (off_t)size) != 0)
+        ok = err_set_errno(err, errno, "cannot write");
     if (ok)
         EVP_DigestFinal_ex(ctx, sha256, NULL);
     EVP_MD_CTX_free(ctx);
     return ok;
+}
+
+bool file_copy(int in, int out, unsigned char sha256[32], Err *err) {
+    if (ioctl(out, FICLONE, in) == 0)
+        return hash_fd(out, -1, sha256, err);
+    return hash_fd(in, out, sha256, err);
 }
 
 void hash_hex(const unsigned char sha256[32], char out[65]) {
@@ -71,5 +97,6 @@ bool hash_parse(Str hex, unsigned char sha256[32]) {
 }
 
 bool stamp_eq(Stamp a, Stamp b) {
-    return a.exists == b.exists && (!a.exists || memcmp(a.sha256, b.sha256, sizeof a.sha256) == 0);
+    return a.exists == b.exists &&
+           (!a.exists || (a.is_link == b.is_link && memcmp(a.sha256, b.sha256, sizeof a.sha256) == 0));
 }

@@ -159,7 +159,7 @@ static void load_outer_rules(Walk *walk) {
     if (!ws->has_git)
         return;
     /* a linked worktree shares info/exclude with its main repository; commondir names that */
-    Str common = ws->git_dir, text;
+    Str common = ws->git.path, text;
     Str pointer = str_printf(walk->arena, "%.*s/commondir", STR_ARG(common));
     if (read_at(AT_FDCWD, pointer.ptr, 4096, walk->arena, &text, NULL)) {
         text = str_trim(text);

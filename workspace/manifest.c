@@ -1,14 +1,16 @@
 /* The record of one transaction, as text:
  *
- *   mux-manifest 1
+ *   mux-manifest 2
  *   id ID / undoes ID or - / time SECONDS / by disk|editor / bytes N / title ESCAPED
- *   file MODE_BEFORE HASH_BEFORE MODE_AFTER HASH_AFTER PATH    octal modes; "-" for a file that does not
- * exist made PATH                                                   folder created on the way, outermost
- * first left PATH                                                   folder to remove afterwards when empty,
- * innermost first sha256 HASH                                                 of all bytes above
+ *   file MODE_BEFORE HASH_BEFORE MODE_AFTER HASH_AFTER PATH
+ *                       octal modes, "link" for a symbolic link; "0 -" for a file that does not exist
+ *   cleared MODE PATH   folder that gives its name to a file, innermost first
+ *   made MODE PATH      folder created on the way, outermost first; mode 0: as the umask says
+ *   left PATH           folder to remove afterwards when empty, innermost first
+ *   sha256 HASH         of all bytes above
  *
  * Texts and paths are percent-escaped: blanks, controls, "%" and bytes beyond ASCII. Lines come in this
- * order.
+ * order. Version 1, which is still read, has neither links nor "cleared", and no modes of folders.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,8 @@
 
 #include "workspace/workspace_internal.h"
 
-#define HEADER "mux-manifest 1"
+#define HEADER "mux-manifest 2"
+#define HEADER_1 "mux-manifest 1"
 
 static void print_escaped(Str s, Buf *out) {
     for (size_t i = 0; i < s.len; i++) {
@@ -35,13 +38,24 @@ static void print_state(Stamp stamp, unsigned mode, Buf *out) {
         return;
     }
     hash_hex(stamp.sha256, hex);
-    buf_printf(out, " %o %s", mode, hex);
+    if (stamp.is_link)
+        buf_printf(out, " link %s", hex);
+    else
+        buf_printf(out, " %o %s", mode, hex);
 }
 
 static void print_paths(const char *word, const Str *paths, size_t count, Buf *out) {
     for (size_t i = 0; i < count; i++) {
         buf_printf(out, "%s ", word);
         print_escaped(paths[i], out);
+        buf_char(out, '\n');
+    }
+}
+
+static void print_dirs(const char *word, const TxnDir *dirs, size_t count, Buf *out) {
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "%s %o ", word, dirs[i].mode);
+        print_escaped(dirs[i].path, out);
         buf_char(out, '\n');
     }
 }
@@ -61,7 +75,8 @@ void manifest_print(const Manifest *m, Buf *out) {
         print_escaped(m->files[i].path, out);
         buf_char(out, '\n');
     }
-    print_paths("made", m->made_dirs, m->made_dir_count, out);
+    print_dirs("cleared", m->cleared_dirs, m->cleared_dir_count, out);
+    print_dirs("made", m->made_dirs, m->made_dir_count, out);
     print_paths("left", m->left_dirs, m->left_dir_count, out);
     char hex[65];
     hash_hex(stamp_of(str_from(buf_text(out), begin)).sha256, hex);
@@ -108,17 +123,31 @@ static bool next_word(Str *rest, Str *word) {
     return word->len > 0;
 }
 
+static bool parse_mode(Str word, unsigned *mode) {
+    char digits[8] = {0};
+    if (!word.len || word.len > 4)
+        return false;
+    memcpy(digits, word.ptr, word.len);
+    *mode = (unsigned)strtoul(digits, NULL, 8);
+    return strspn(digits, "01234567") == word.len;
+}
+
 static bool parse_state(Str *rest, Stamp *stamp, unsigned *mode) {
     Str mode_word, hash_word;
-    char digits[8] = {0};
-    if (!next_word(rest, &mode_word) || !next_word(rest, &hash_word) || mode_word.len > 4)
+    if (!next_word(rest, &mode_word) || !next_word(rest, &hash_word))
         return false;
-    memcpy(digits, mode_word.ptr, mode_word.len);
-    if (strspn(digits, "01234567") != mode_word.len)
+    *stamp = (Stamp){.exists = !str_eq(hash_word, S("-")), .is_link = str_eq(mode_word, S("link"))};
+    *mode = 0;
+    if (stamp->is_link ? !stamp->exists : !parse_mode(mode_word, mode))
         return false;
-    *mode = (unsigned)strtoul(digits, NULL, 8);
-    *stamp = (Stamp){.exists = !str_eq(hash_word, S("-"))};
     return !stamp->exists || hash_parse(hash_word, stamp->sha256);
+}
+
+static bool parse_dir(Str line, bool has_mode, Arena *arena, TxnDir *out) {
+    Str mode;
+    *out = (TxnDir){0};
+    return (!has_mode || (next_word(&line, &mode) && parse_mode(mode, &out->mode))) &&
+           parse_path(line, arena, &out->path);
 }
 
 static bool parse_file(Str line, Arena *arena, TxnFile *out) {
@@ -156,10 +185,13 @@ static bool is_id(Str s) {
     return s.len > 0 && s.len < 32;
 }
 
-static bool parse_head(Str *text, Arena *arena, Manifest *m) {
+static bool parse_head(Str *text, Arena *arena, Manifest *m, bool *is_version_1) {
     Str line, undoes, time, by, bytes, title;
     double old_bytes;
-    if (!str_next_line(text, &line) || !str_eq(line, S(HEADER)) || !take_field(text, "id", &m->id) ||
+    if (!str_next_line(text, &line))
+        return false;
+    *is_version_1 = str_eq(line, S(HEADER_1));
+    if ((!*is_version_1 && !str_eq(line, S(HEADER))) || !take_field(text, "id", &m->id) ||
         !take_field(text, "undoes", &undoes) || !take_field(text, "time", &time) ||
         !take_field(text, "by", &by) || !take_field(text, "bytes", &bytes) ||
         !take_field(text, "title", &title))
@@ -174,19 +206,24 @@ static bool parse_head(Str *text, Arena *arena, Manifest *m) {
     return true;
 }
 
-static bool parse_lines(Str text, Arena *arena, Manifest *m) {
-    size_t files = 0, made = 0, left = 0;
+static bool parse_lines(Str text, bool is_version_1, Arena *arena, Manifest *m) {
+    size_t files = 0, cleared = 0, made = 0, left = 0;
     for (Str line; str_next_line(&text, &line);) {
-        TxnFile file;
+        TxnFile file = {0};
+        TxnDir dir;
         Str path;
         if (str_starts(line, S("file "))) {
             if (!parse_file(str_from(line, 5), arena, &file))
                 return false;
             LIST_PUSH(arena, m->files, m->count, files, file);
-        } else if (str_starts(line, S("made "))) {
-            if (!parse_path(str_from(line, 5), arena, &path))
+        } else if (str_starts(line, S("cleared "))) {
+            if (!parse_dir(str_from(line, 8), true, arena, &dir))
                 return false;
-            LIST_PUSH(arena, m->made_dirs, m->made_dir_count, made, path);
+            LIST_PUSH(arena, m->cleared_dirs, m->cleared_dir_count, cleared, dir);
+        } else if (str_starts(line, S("made "))) {
+            if (!parse_dir(str_from(line, 5), !is_version_1, arena, &dir))
+                return false;
+            LIST_PUSH(arena, m->made_dirs, m->made_dir_count, made, dir);
         } else if (str_starts(line, S("left "))) {
             if (!parse_path(str_from(line, 5), arena, &path))
                 return false;
@@ -209,7 +246,52 @@ bool manifest_parse(Str bytes, Arena *arena, Manifest *out, Err *err) {
         !hash_parse(str_slice(last, 7, 71), sum) || memcmp(stamp_of(body).sha256, sum, sizeof sum) != 0)
         return err_set(err, ERR_INVALID, "the record of a change is damaged: its checksum is wrong");
     Str text = body;
-    if (!parse_head(&text, arena, out) || !parse_lines(text, arena, out))
-        return err_set(err, ERR_INVALID, "the record of a change is not one that this version writes");
+    bool is_version_1;
+    if (!parse_head(&text, arena, out, &is_version_1) || !parse_lines(text, is_version_1, arena, out)) {
+        bool is_newer = str_starts(body, S("mux-manifest ")) && !str_starts(body, S(HEADER "\n")) &&
+                        !str_starts(body, S(HEADER_1 "\n"));
+        return err_set(err, is_newer ? ERR_UNSUPPORTED : ERR_INVALID,
+                       is_newer ? "the record of a change is of a newer mux; use that one"
+                                : "the record of a change is not one that mux writes");
+    }
+    manifest_mark(out, arena);
     return true;
+}
+
+/* ---- what lies in the way of what ---- */
+
+static int by_path(const void *a, const void *b) {
+    return str_cmp(*(const Str *)a, *(const Str *)b);
+}
+
+static bool has_path(const Str *sorted, size_t count, Str path) {
+    return count && bsearch(&path, sorted, count, sizeof *sorted, by_path) != NULL;
+}
+
+/* path itself, or a folder above it, is one of them. */
+static bool is_below_one(const Str *sorted, size_t count, Str path) {
+    for (Str at = path; count && at.len; at = path_parent(at))
+        if (has_path(sorted, count, at))
+            return true;
+    return false;
+}
+
+static Str *sorted_paths(const TxnDir *dirs, size_t count, Arena *arena) {
+    Str *sorted = ARENA_ARRAY(arena, Str, count + 1);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = dirs[i].path;
+    qsort(sorted, count, sizeof *sorted, by_path);
+    return sorted;
+}
+
+void manifest_mark(Manifest *m, Arena *arena) {
+    Str *made = sorted_paths(m->made_dirs, m->made_dir_count, arena);
+    Str *cleared = sorted_paths(m->cleared_dirs, m->cleared_dir_count, arena);
+    for (size_t i = 0; i < m->count; i++) {
+        TxnFile *file = &m->files[i];
+        bool is_made = has_path(made, m->made_dir_count, file->path);
+        file->shares_name = is_made || has_path(cleared, m->cleared_dir_count, file->path);
+        file->goes_first =
+            !file->after.exists && (is_made || is_below_one(cleared, m->cleared_dir_count, file->path));
+    }
 }

@@ -52,10 +52,9 @@ static bool is_dropped(uint32_t c) {
            c == 0xFEFF;
 }
 
-/* True when some file system takes the component for `.git` or for our own state: letter case, trailing dots
- * and blanks, streams after a colon, short names and dropped code points do not hide it. */
-static bool is_protected_name(Str component) {
-    char folded[NAME_MAX + 1];
+/* What some file system takes the component for: letter case, trailing dots and blanks, streams after a colon
+ * and dropped code points do not hide a name. */
+static Str fold_name(Str component, char folded[NAME_MAX + 1]) {
     size_t n = 0;
     for (size_t at = 0; at < component.len;) {
         size_t begin = at;
@@ -64,24 +63,59 @@ static bool is_protected_name(Str component) {
             continue;
         if (c == ':')
             break;
-        if (n + (at - begin) > sizeof folded)
-            return false;
+        if (n + (at - begin) > NAME_MAX)
+            return (Str){0};
         memcpy(folded + n, component.ptr + begin, at - begin);
         n += at - begin;
     }
     while (n && (folded[n - 1] == '.' || folded[n - 1] == ' '))
         n--;
-    Str name = {folded, n};
-    return str_eq_nocase(name, S(".git")) || str_eq_nocase(name, S("git~1")) ||
-           str_eq_nocase(name, S(".mux"));
+    return (Str){folded, n};
+}
+
+/* A component of the path is, or passes for, one of the names; their list ends with an empty one. */
+static bool has_name(Str relative, const Str *names) {
+    char folded[NAME_MAX + 1];
+    for (Str component; next_component(&relative, &component);) {
+        Str name = fold_name(component, folded);
+        for (const Str *one = names; one->len; one++)
+            if (str_eq_nocase(name, *one))
+                return true;
+    }
+    return false;
 }
 
 bool path_is_protected(Str relative) {
-    Str component;
-    while (next_component(&relative, &component))
-        if (is_protected_name(component))
-            return true;
-    return false;
+    /* with the short names that file systems of DOS descent give */
+    static const Str NAMES[] = {
+        STR_INIT(".git"), STR_INIT("git~1"), STR_INIT(".mux"), STR_INIT("mux~1"), {0}};
+    return has_name(relative, NAMES);
+}
+
+bool path_is_fixed(Str relative) {
+    static const Str NAMES[] = {STR_INIT(".hg"), STR_INIT(".svn"), STR_INIT(".jj"), STR_INIT(".bzr"), {0}};
+    return has_name(relative, NAMES);
+}
+
+bool path_is_forbidden(const Workspace *ws, Str absolute, Str below) {
+    return path_is_protected(below) || (ws->has_git && path_is_inside(ws->git.path, absolute));
+}
+
+bool ws_needs_consent(Path path) {
+    static const Str NAMES[] = {STR_INIT(".vscode"),
+                                STR_INIT(".zed"),
+                                STR_INIT(".idea"),
+                                STR_INIT(".fleet"),
+                                STR_INIT(".husky"),
+                                STR_INIT(".githooks"),
+                                STR_INIT(".envrc"),
+                                STR_INIT(".devcontainer"),
+                                STR_INIT("lefthook.yml"),
+                                STR_INIT(".pre-commit-config.yaml"),
+                                {0}};
+    static const Str GITHUB[] = {STR_INIT(".github"), {0}}, WORKFLOWS[] = {STR_INIT("workflows"), {0}};
+    return has_name(path.relative, NAMES) ||
+           (has_name(path.relative, GITHUB) && has_name(path.relative, WORKFLOWS));
 }
 
 bool path_is_plain(Str relative) {
@@ -192,6 +226,10 @@ static int open_by_steps(int fence_fd, const char *relative, int flags) {
         int next =
             openat(dir, name, is_last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int e = errno;
+        struct stat st;
+        if (next < 0 && e == ENOTDIR && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISLNK(st.st_mode))
+            e = ELOOP; /* as openat2 calls it */
         close(dir);
         errno = e;
         if (is_last)
@@ -300,7 +338,7 @@ bool ws_path(Workspace *ws, Str given, Arena *arena, Path *out, Err *err) {
         return err_set(err, ERR_DENIED, "%.*s is outside of the workspace %.*s", STR_ARG(given),
                        STR_ARG(ws->roots[0].path));
     Str below = path_below(fence->path, absolute);
-    if (path_is_protected(below) || (ws->has_git && path_is_inside(ws->git_dir, absolute)))
+    if (path_is_forbidden(ws, absolute, below))
         return err_set(err, ERR_DENIED, "%.*s belongs to version control or to mux itself", STR_ARG(given));
     out->absolute = absolute;
     out->relative = fence == ws->roots ? below : absolute;

@@ -86,14 +86,7 @@ static bool make_folder(int dir_fd, const char *name, bool *is_new) {
 }
 
 static int open_parent(const Workspace *ws) {
-    if (!ws->has_git)
-        return openat(ws->anchor.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    Arena scratch = {0};
-    int fd = open(str_cstr(&scratch, ws->git_dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int e = errno;
-    arena_free(&scratch);
-    errno = e;
-    return fd;
+    return openat(ws->has_git ? ws->git.fd : ws->anchor.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static const char *state_name(const Workspace *ws) {
@@ -137,7 +130,7 @@ static bool state_make(const Workspace *ws, Err *err) {
         close(parent);
     if (!ok)
         err_set_errno(err, e, "cannot make the folder %.*s/%s for backups",
-                      STR_ARG(ws->has_git ? ws->git_dir : ws->anchor.path), state_name(ws));
+                      STR_ARG(ws->has_git ? ws->git.path : ws->anchor.path), state_name(ws));
     return ok;
 }
 

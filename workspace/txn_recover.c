@@ -18,8 +18,7 @@
 typedef enum FileState { FILE_BEFORE, FILE_AFTER, FILE_BOTH, FILE_OTHER } FileState;
 
 static FileState state_of(const TxnFile *file, const Look *look) {
-    bool is_before = !look->is_other && stamp_eq(look->stamp, file->before);
-    bool is_after = !look->is_other && stamp_eq(look->stamp, file->after);
+    bool is_before = look_is(file, look, file->before), is_after = look_is(file, look, file->after);
     return is_before && is_after ? FILE_BOTH : is_before ? FILE_BEFORE : is_after ? FILE_AFTER : FILE_OTHER;
 }
 
@@ -42,6 +41,7 @@ bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Ar
               manifest_parse(text, arena, &out->manifest, err);
     if (ok && !str_eq(out->manifest.id, id))
         ok = err_set(err, ERR_INVALID, "the record of the change %.*s names another one", STR_ARG(id));
+    out->has_temps = true;
     if (ok)
         out->is_written = ARENA_ARRAY(arena, bool, out->manifest.count);
     else
@@ -50,51 +50,74 @@ bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Ar
 }
 
 static bool staged_hash(const Txn *txn, const char *name, Stamp *out) {
-    *out = (Stamp){0};
-    int fd = open_retry(txn->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    struct stat st;
-    out->exists = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && hash_fd(fd, -1, out->sha256, NULL);
-    close(fd);
-    return out->exists;
+    Look look;
+    bool ok = look_at(txn->fd, name, &look, NULL) && !look.is_other;
+    *out = look.stamp;
+    return ok && look.stamp.exists;
 }
 
-/* A third party's text that was displaced in the very moment of the crash, before it could be put back. */
-static bool holds_foreign_text(const Txn *txn, size_t index, char name[32]) {
+/* ---- displaced files ---- */
+
+/* Where a file is that a change displaced: in our folder or, where that is on another mount, beside its
+ * target. It is the file itself, so putting it back keeps its links and attributes. */
+typedef struct Displaced {
+    int dir; /* -1: there is none */
+    char name[96];
+    bool is_foreign; /* a third party's: displaced in the very moment of a crash, before it was put back */
+} Displaced;
+
+static void judge(const TxnFile *file, int dir, const char *name, Displaced *out) {
+    Look look;
+    if (dir < 0 || out->dir >= 0 || !look_at(dir, name, &look, NULL) || look.is_other || !look.stamp.exists ||
+        stamp_eq(look.stamp, file->after))
+        return;
+    out->dir = dir;
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->is_foreign = !stamp_eq(look.stamp, file->before);
+}
+
+static Displaced find_displaced(const Txn *txn, size_t index, const Spot *spot) {
     const TxnFile *file = &txn->manifest.files[index];
-    Stamp stamp;
+    Displaced found = {.dir = -1};
+    char name[96];
+    txn_temp_name(txn, index, name);
+    judge(file, spot->dir, name, &found);
     if (file->after.exists)
         txn_new_name(index, name);
     else
         txn_gone_name(index, name);
-    return staged_hash(txn, name, &stamp) && !stamp_eq(stamp, file->before) && !stamp_eq(stamp, file->after);
+    judge(file, txn->fd, name, &found);
+    return found;
 }
 
-static bool restore(Txn *txn, size_t index, const Spot *spot, size_t *conflicts, Err *err) {
+static bool restore_copy(Txn *txn, size_t index, const Spot *spot, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
-    char foreign[32], old[32], back[32];
+    char old[32], back[32];
+    Stamp copied;
+    snprintf(old, sizeof old, "old/%zu", index);
+    snprintf(back, sizeof back, "back-%zu", index);
+    bool ok = txn_copy(txn, old, back, file->mode_before, &copied, err);
+    if (ok && !stamp_eq(copied, file->before))
+        ok = err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(file->path));
+    ok = ok && txn_place(txn, index, spot, back, file->after, err);
+    unlinkat(txn->fd, back, 0);
+    return ok;
+}
+
+/* The target holds what the change wrote (or is gone, as the change wanted). */
+static bool restore(Txn *txn, size_t index, const Spot *spot, const Displaced *displaced, size_t *conflicts,
+                    Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
     Err why = {0};
     bool ok;
-    if (holds_foreign_text(txn, index, foreign)) {
-        *conflicts += 1;
-        ok = txn_place(txn, index, spot, foreign, file->after, &why);
-    } else if (!file->before.exists) {
+    if (displaced->dir >= 0)
+        ok = spot_exchange(spot, displaced->dir, displaced->name, file->after, &why);
+    else if (!file->before.exists)
         ok = txn_place(txn, index, spot, NULL, file->after, &why);
-    } else {
-        Stamp copied = {.exists = true};
-        snprintf(old, sizeof old, "old/%zu", index);
-        snprintf(back, sizeof back, "back-%zu", index);
-        ok = txn_copy(txn, old, back, file->mode_before, copied.sha256, &why);
-        if (ok && !stamp_eq(copied, file->before))
-            ok = err_set(&why, ERR_IO, "the backup of %.*s is damaged", STR_ARG(file->path));
-        ok = ok && txn_place(txn, index, spot, back, file->after, &why);
-        unlinkat(txn->fd, back, 0);
-    }
-    if (ok)
-        return true;
-    if (why.code == ERR_CONFLICT) {
-        *conflicts += 1;
+    else
+        ok = restore_copy(txn, index, spot, &why);
+    if (ok || why.code == ERR_CONFLICT) {
+        *conflicts += !ok || displaced->is_foreign;
         return true;
     }
     if (err)
@@ -104,10 +127,10 @@ static bool restore(Txn *txn, size_t index, const Spot *spot, size_t *conflicts,
 
 static bool restore_mode(const TxnFile *file, const Spot *spot, const Look *look, Err *err) {
     unsigned mode = look->st.st_mode & 07777;
-    if (!file->before.exists || mode == file->mode_before || mode != file->mode_after)
+    if (!file->before.exists || file->before.is_link || mode == file->mode_before || mode != file->mode_after)
         return true;
     int fd = open_retry(spot->dir, spot->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    bool ok = fd >= 0 && fchmod(fd, file->mode_before) == 0;
+    bool ok = fd >= 0 && fchmod(fd, file->mode_before) == 0 && sync_fd(fd);
     if (!ok)
         err_set_errno(err, errno, "cannot restore the mode of %.*s", STR_ARG(file->path));
     if (fd >= 0)
@@ -121,25 +144,35 @@ static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) 
     Look look;
     if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
         return false;
-    txn_unlink_temp(txn, index, &spot);
+    Displaced displaced = find_displaced(txn, index, &spot);
     bool ok = spot_look(&spot, &look, err);
     FileState state = ok ? state_of(file, &look) : FILE_OTHER;
-    if (ok && state == FILE_AFTER)
-        ok = restore(txn, index, &spot, conflicts, err);
-    else if (ok && (state == FILE_BOTH || state == FILE_BEFORE))
+    bool is_safe = displaced.dir < 0 || !displaced.is_foreign;
+    if (ok && (state == FILE_AFTER || (state == FILE_BOTH && displaced.dir >= 0))) {
+        ok = restore(txn, index, &spot, &displaced, conflicts, err);
+        is_safe = ok;
+    } else if (ok && (state == FILE_BOTH || state == FILE_BEFORE)) {
         ok = restore_mode(file, &spot, &look, err);
-    else if (ok)
+    } else if (ok) {
         *conflicts += 1;
+    }
+    txn_unlink_temp(txn, index, &spot, is_safe);
     spot_close(&spot);
     return ok;
 }
 
-bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err) {
+static bool roll_back_some(Txn *txn, bool goes_first, size_t *conflicts, Err *err) {
     for (size_t i = txn->manifest.count; i-- > 0;)
-        if (!roll_back_file(txn, i, conflicts, err))
+        if (txn->manifest.files[i].goes_first == goes_first && !roll_back_file(txn, i, conflicts, err))
             return false;
-    txn_remove_dirs(txn, txn->manifest.made_dirs, txn->manifest.made_dir_count, true);
-    return txn_sync_dirs(txn, err);
+    return true;
+}
+
+bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err) {
+    if (!roll_back_some(txn, false, conflicts, err))
+        return false;
+    txn_remove_made_dirs(txn);
+    return txn_restore_dirs(txn, err) && roll_back_some(txn, true, conflicts, err) && txn_sync_dirs(txn, err);
 }
 
 /* What recovery sees before it decides. */
@@ -158,15 +191,18 @@ static bool survey_file(Txn *txn, size_t index, Survey *survey, Err *err) {
     if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
         return false;
     bool ok = spot_look(&spot, &look, err);
+    Displaced displaced = find_displaced(txn, index, &spot);
     spot_close(&spot);
     if (!ok)
         return false;
     FileState state = state_of(file, &look);
-    if (state == FILE_AFTER) {
+    if (displaced.dir >= 0 && displaced.is_foreign) {
+        survey->other++;
+    } else if (state == FILE_AFTER) {
         survey->after++;
         snprintf(name, sizeof name, "old/%zu", index);
-        survey->lost_old +=
-            file->before.exists && !(staged_hash(txn, name, &stamp) && stamp_eq(stamp, file->before));
+        survey->lost_old += file->before.exists && displaced.dir < 0 &&
+                            !(staged_hash(txn, name, &stamp) && stamp_eq(stamp, file->before));
     } else if (state == FILE_BEFORE) {
         survey->before++;
         txn_new_name(index, name);
@@ -178,25 +214,45 @@ static bool survey_file(Txn *txn, size_t index, Survey *survey, Err *err) {
     return true;
 }
 
-static bool roll_forward(Txn *txn, Err *err) {
-    if (!txn_make_dirs(txn, err))
+static bool forward_file(Txn *txn, size_t index, Err *err) {
+    const TxnFile *file = &txn->manifest.files[index];
+    Spot spot;
+    Look look;
+    if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
         return false;
-    for (size_t i = 0; i < txn->manifest.count; i++) {
-        const TxnFile *file = &txn->manifest.files[i];
-        char staged[32];
-        Spot spot;
-        Look look;
-        if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
+    bool ok = spot_look(&spot, &look, err);
+    spot_close(&spot);
+    return ok && (state_of(file, &look) != FILE_BEFORE || txn_apply_file(txn, index, err));
+}
+
+static bool roll_forward(Txn *txn, Err *err) {
+    const Manifest *m = &txn->manifest;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->files[i].goes_first && !forward_file(txn, i, err))
             return false;
-        txn_new_name(i, staged);
-        bool ok = spot_look(&spot, &look, err);
-        if (ok && state_of(file, &look) == FILE_BEFORE)
-            ok = txn_place(txn, i, &spot, file->after.exists ? staged : NULL, file->before, err);
-        spot_close(&spot);
-        if (!ok)
+    if (!txn_clear_dirs(txn, err) || !txn_make_dirs(txn, err))
+        return false;
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->files[i].goes_first && !forward_file(txn, i, err))
             return false;
-    }
     return true;
+}
+
+/* A second name of a file that is in its place again is no backup: it would change with the file. */
+static void drop_shared_backups(Txn *txn) {
+    for (size_t i = 0; i < txn->manifest.count; i++) {
+        char name[32];
+        struct stat here, there;
+        Spot spot;
+        snprintf(name, sizeof name, "old/%zu", i);
+        if (!spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, NULL))
+            continue;
+        if (spot.dir >= 0 && fstatat(spot.dir, spot.name, &here, AT_SYMLINK_NOFOLLOW) == 0 &&
+            fstatat(txn->fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino &&
+            here.st_dev == there.st_dev)
+            unlinkat(txn->fd, name, 0);
+        spot_close(&spot);
+    }
 }
 
 /* Puts a transaction aside that must not be tried again; its backup stays for people to look at. */
@@ -226,8 +282,10 @@ static bool recover_prepared(Txn *txn, RecoverReport *report, Err *err) {
         return false;
     report->rolled_back++;
     report->conflicts += conflicts;
-    if (conflicts)
+    if (conflicts) {
+        drop_shared_backups(txn);
         return keep_aside(txn, err);
+    }
     txn_discard(txn);
     return true;
 }

@@ -1,10 +1,11 @@
-/* Planning a transaction on disk: the copy of every old file, the text of every new one, and all the checks
+/* Planning a transaction on disk: the backup of every old file, the text of every new one, and all the checks
  * that can be made before anything is touched. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -15,146 +16,288 @@
 int txn_create(int dir_fd, size_t index, unsigned mode, Err *err) {
     char name[32];
     snprintf(name, sizeof name, "%zu", index);
-    int fd = open_retry(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    int fd = open_retry(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (fd < 0)
         err_set_errno(err, errno, "cannot write the backup");
     return fd;
 }
 
 bool txn_is_writable(const Spot *spot, const struct stat *st, Err *err) {
-    if (st && !(st->st_mode & S_IWUSR))
+    if (st && S_ISREG(st->st_mode) && !(st->st_mode & S_IWUSR))
         return err_set(err, ERR_DENIED, "%.*s is read-only; make it writable (chmod u+w) and try again",
                        STR_ARG(spot->shown));
-    if (spot->dir >= 0 && faccessat(spot->dir, ".", W_OK | X_OK, AT_EACCESS) != 0)
-        return err_set(err, ERR_DENIED, "the folder of %.*s is not writable", STR_ARG(spot->shown));
-    return true;
+    return spot_is_writable(spot, err);
 }
 
-/* Access lists and other attributes, as far as the file system and our rights allow. */
-static void copy_attributes(int from, int to) {
-    char names[4096], value[4096];
-    ssize_t n = flistxattr(from, names, sizeof names);
-    for (ssize_t at = 0; at < n;) {
-        Str name = str_of(names + at);
-        ssize_t size = fgetxattr(from, name.ptr, value, sizeof value);
-        if (size >= 0 && fsetxattr(to, name.ptr, value, (size_t)size, 0) != 0)
-            log_line(LOG_DEBUG, "the attribute %s of a replaced file is not kept", name.ptr);
-        at += (ssize_t)name.len + 1;
+static void copy_attribute(int from, int to, const char *name) {
+    ssize_t size = fgetxattr(from, name, NULL, 0);
+    if (size < 0 || size > 65536 || strcmp(name, "security.capability") == 0)
+        return; /* rights of a program are lost when it is written to */
+    char *value = malloc((size_t)size + 1);
+    if (value && (size = fgetxattr(from, name, value, (size_t)size)) >= 0 &&
+        fsetxattr(to, name, value, (size_t)size, 0) != 0)
+        log_line(LOG_DEBUG, "the attribute %s of a replaced file is not kept", name);
+    free(value);
+}
+
+void copy_attributes(int from, int to) {
+    char few[1024], *names = few;
+    ssize_t n = flistxattr(from, few, sizeof few);
+    if (n < 0 && errno == ERANGE && (n = flistxattr(from, NULL, 0)) > 0) {
+        names = malloc((size_t)n);
+        n = names ? flistxattr(from, names, (size_t)n) : -1;
     }
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1)
+        copy_attribute(from, to, names + at);
+    if (names != few)
+        free(names);
 }
 
 static unsigned with_executable(unsigned mode, bool is_executable) {
     return is_executable ? mode | (mode & 0444) >> 2 : mode & ~0111u;
 }
 
+/* As write() does, which takes the rights of its owner and group from a program that is changed. */
+static unsigned without_set_id(unsigned mode) {
+    return mode & ~(unsigned)S_ISUID & ~(mode & S_IXGRP ? (unsigned)S_ISGID : 0u);
+}
+
 /* owner is who owned the file, or NULL for a new one, whose group then follows a set-group-id folder. */
-static void give_owner(int fd, const struct stat *owner, const struct stat *folder) {
+static void give_owner(int dir, const char *name, const struct stat *owner, const struct stat *folder) {
     struct stat st;
-    if (fstat(fd, &st) != 0)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     uid_t uid = owner ? owner->st_uid : st.st_uid;
     gid_t gid = owner ? owner->st_gid : folder && folder->st_mode & S_ISGID ? folder->st_gid : st.st_gid;
-    if ((uid != st.st_uid || gid != st.st_gid) && fchown(fd, uid, gid) != 0)
+    if ((uid != st.st_uid || gid != st.st_gid) && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
         log_line(LOG_INFO, "the owner of a replaced file could not be kept");
 }
 
-/* old_fd: the file being replaced, or -1. */
-static bool stage_new(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, int old_fd,
-                      Err *err) {
+/* ---- the new text ---- */
+
+/* What gives the new file its owner and attributes: the backup it is made from, the file it replaces, or
+ * NULL. */
+typedef struct Model {
+    int fd;
+    struct stat st;
+    bool exists;
+} Model;
+
+static bool write_text(int fd, const ChangeFile *file, TxnFile *record, Err *err) {
+    if (file->backup_fd < 0) {
+        record->after = stamp_of(file->text);
+        return os_write_all(fd, file->text, err);
+    }
+    record->after = (Stamp){.exists = true};
+    if (!file_copy(file->backup_fd, fd, record->after.sha256, err))
+        return false;
+    return stamp_eq(record->after, file->restored) ||
+           err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(file->path.relative));
+}
+
+static bool stage_file(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, const Model *model,
+                       Err *err) {
     TxnFile *record = &txn->manifest.files[index];
     bool is_executable = file->has_mode && file->mode & S_IXUSR;
     int fd = txn_create(txn->new_fd, index, is_executable ? 0777 : 0666, err);
     if (fd < 0)
         return false;
     struct stat st, folder;
+    char name[32];
+    snprintf(name, sizeof name, "%zu", index);
     bool has_folder = spot->dir >= 0 && fstat(spot->dir, &folder) == 0;
-    bool ok = os_write_all(fd, file->text, err);
-    give_owner(fd, old_fd >= 0 ? &txn->seen[index] : file->owner, has_folder ? &folder : NULL);
-    if (old_fd >= 0)
-        copy_attributes(old_fd, fd);
-    bool is_kept = old_fd >= 0 && !file->is_exact_mode;
-    unsigned mode = is_kept ? record->mode_before : file->mode;
+    bool ok = write_text(fd, file, record, err);
+    give_owner(txn->new_fd, name, model->exists ? &model->st : NULL, has_folder ? &folder : NULL);
+    if (model->exists)
+        copy_attributes(model->fd, fd);
+    bool is_kept = model->exists && !file->is_exact_mode;
+    unsigned mode = is_kept ? without_set_id(model->st.st_mode & 07777) : file->mode;
     if (is_kept && file->has_mode)
         mode = with_executable(mode, is_executable);
     if (ok && (is_kept || file->is_exact_mode) && fchmod(fd, mode) != 0)
         ok = err_set_errno(err, errno, "cannot keep the mode of %.*s", STR_ARG(record->path));
     ok = ok && (fstat(fd, &st) == 0 ||
                 err_set_errno(err, errno, "cannot write the new text of %.*s", STR_ARG(record->path)));
-    if (ok) {
+    if (ok)
         record->mode_after = st.st_mode & 07777;
-        record->after = stamp_of(file->text);
-    }
+    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* starts the writing; the sync comes later */
     close(fd);
     return ok;
 }
 
-/* Opens the target; -1 with *ok true when it is rightly missing. */
-static int open_target(const Spot *spot, const ChangeFile *file, struct stat *st, bool *ok, Err *err) {
-    int fd = spot->dir >= 0
-                 ? open_retry(spot->dir, spot->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0)
-                 : -1;
-    int e = spot->dir >= 0 ? errno : ENOENT;
-    Str shown = file->path.relative;
-    *ok = false;
-    if (fd < 0 && e == ENOENT) {
-        *ok = !file->seen.exists ||
-              err_set(err, ERR_CONFLICT, "%.*s was removed since it was read", STR_ARG(shown));
-        return -1;
-    }
-    if (fd < 0 && e == ELOOP)
-        err_set(err, ERR_CONFLICT, "%.*s was replaced by a symbolic link", STR_ARG(shown));
-    else if (fd < 0)
-        err_set_errno(err, e, "cannot open %.*s", STR_ARG(shown));
-    else if (fstat(fd, st) != 0)
-        err_set_errno(err, errno, "cannot look at %.*s", STR_ARG(shown));
-    else if (S_ISDIR(st->st_mode))
-        err_set(err, ERR_UNSUPPORTED, "%.*s is a folder, not a file", STR_ARG(shown));
-    else if (!S_ISREG(st->st_mode))
-        err_set(err, ERR_UNSUPPORTED, "%.*s is not a regular file", STR_ARG(shown));
-    else if (!file->seen.exists)
-        err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(shown));
-    else
-        *ok = true;
-    if (!*ok && fd >= 0) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-static bool stage_old(Txn *txn, size_t index, const ChangeFile *file, int target, Err *err) {
+static bool stage_link(Txn *txn, size_t index, const ChangeFile *file, const Model *model, Err *err) {
     TxnFile *record = &txn->manifest.files[index];
-    const struct stat *st = &txn->seen[index];
-    int copy = txn_create(txn->old_fd, index, 0600, err);
-    if (copy < 0)
-        return false;
-    record->before.exists = true;
-    record->mode_before = st->st_mode & 07777;
-    bool ok = hash_fd(target, copy, record->before.sha256, err) ||
-              err_wrap(err, "backup of %.*s", STR_ARG(record->path));
-    give_owner(copy, st, NULL);
-    close(copy);
-    if (ok && !stamp_eq(record->before, file->seen))
-        ok = err_set(err, ERR_CONFLICT, "%.*s changed since it was read; read it again",
-                     STR_ARG(file->path.relative));
-    if (st->st_nlink > 1)
-        log_line(LOG_INFO, "%.*s has other hard links: they keep the old text", STR_ARG(record->path));
-    txn->manifest.old_bytes += (uint64_t)st->st_size;
+    Arena scratch = {0};
+    char name[32];
+    snprintf(name, sizeof name, "%zu", index);
+    record->after = stamp_of_link(file->text);
+    bool ok = symlinkat(str_cstr(&scratch, file->text), txn->new_fd, name) == 0 ||
+              err_set_errno(err, errno, "cannot make the symbolic link %.*s", STR_ARG(record->path));
+    if (ok)
+        give_owner(txn->new_fd, name, model->exists ? &model->st : NULL, NULL);
+    arena_free(&scratch);
     return ok;
 }
 
-bool txn_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
+/* ---- the old one ---- */
+
+/* What stands there must be what was seen; *fd is left open for a regular file. */
+static bool check_target(const Spot *spot, const ChangeFile *file, const TxnFile *record, struct stat *st,
+                         int *fd, Err *err) {
+    Str shown = file->path.relative;
+    *fd = -1;
+    bool is_there = spot->dir >= 0 && fstatat(spot->dir, spot->name, st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (spot->dir >= 0 && !is_there && errno != ENOENT)
+        return err_set_errno(err, errno, "cannot look at %.*s", STR_ARG(shown));
+    if (!is_there || (S_ISDIR(st->st_mode) && record->shares_name))
+        return !file->seen.exists ||
+               err_set(err, ERR_CONFLICT, "%.*s was removed since it was read", STR_ARG(shown));
+    if (S_ISDIR(st->st_mode))
+        return err_set(err, ERR_UNSUPPORTED, "%.*s is a folder, not a file", STR_ARG(shown));
+    if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode))
+        return err_set(err, ERR_UNSUPPORTED, "%.*s is not a regular file", STR_ARG(shown));
+    if (!file->seen.exists)
+        return err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(shown));
+    if (S_ISLNK(st->st_mode) != file->seen.is_link)
+        return err_set(err, ERR_CONFLICT, "%.*s was replaced by a %s", STR_ARG(shown),
+                       file->seen.is_link ? "regular file" : "symbolic link");
+    if (S_ISLNK(st->st_mode))
+        return true;
+    *fd = open_retry(spot->dir, spot->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (*fd < 0)
+        return err_set_errno(err, errno, "cannot open %.*s", STR_ARG(shown));
+    if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode))
+        return err_set(err, ERR_CONFLICT, "%.*s changed while it was read", STR_ARG(shown));
+    return true;
+}
+
+/* A second name of the file itself saves copying it. It serves as a backup when no other name of it exists
+ * and nobody has it open for writing: once displaced it cannot change any more. */
+static bool link_old(Txn *txn, size_t index, const Spot *spot, const struct stat *st) {
+    char name[32];
+    struct stat linked;
+    snprintf(name, sizeof name, "%zu", index);
+    if (linkat(spot->dir, spot->name, txn->old_fd, name, 0) != 0)
+        return false;
+    if (fstatat(txn->old_fd, name, &linked, AT_SYMLINK_NOFOLLOW) == 0 && linked.st_ino == st->st_ino &&
+        linked.st_dev == st->st_dev)
+        return true;
+    unlinkat(txn->old_fd, name, 0);
+    return false;
+}
+
+static bool copy_old(Txn *txn, size_t index, int target, const struct stat *st, Err *err) {
+    char name[32];
+    TxnFile *record = &txn->manifest.files[index];
+    snprintf(name, sizeof name, "%zu", index);
+    int copy = txn_create(txn->old_fd, index, 0600, err);
+    if (copy < 0)
+        return false;
+    bool ok = file_copy(target, copy, record->before.sha256, err) ||
+              err_wrap(err, "backup of %.*s", STR_ARG(record->path));
+    copy_attributes(target, copy);
+    if (fchmod(copy, 0600) != 0)
+        log_line(LOG_DEBUG, "the mode of a backup is not ours");
+    give_owner(txn->old_fd, name, st, NULL);
+    close(copy);
+    return ok;
+}
+
+static bool stage_old_file(Txn *txn, size_t index, int target, const Spot *spot, Err *err) {
+    TxnFile *record = &txn->manifest.files[index];
+    const struct stat *st = &txn->seen[index];
+    Quiet quiet = file_quiet(target);
+    if (quiet == QUIET_NO)
+        return err_busy(err, spot->shown);
+    record->before = (Stamp){.exists = true};
+    record->mode_before = st->st_mode & 07777;
+    txn->manifest.old_bytes += (uint64_t)st->st_size;
+    if (quiet == QUIET_YES && st->st_nlink == 1 && link_old(txn, index, spot, st))
+        return hash_fd(target, -1, record->before.sha256, err) ||
+               err_wrap(err, "%.*s", STR_ARG(record->path));
+    return copy_old(txn, index, target, st, err);
+}
+
+static bool stage_old_link(Txn *txn, size_t index, const Spot *spot, Err *err) {
+    TxnFile *record = &txn->manifest.files[index];
+    char name[32];
+    Str target;
+    snprintf(name, sizeof name, "%zu", index);
+    if (!link_target(spot->dir, spot->name, txn->arena, &target, err))
+        return false;
+    record->before = stamp_of_link(target);
+    if (symlinkat(target.ptr, txn->old_fd, name) != 0)
+        return err_set_errno(err, errno, "cannot write the backup");
+    give_owner(txn->old_fd, name, &txn->seen[index], NULL);
+    return true;
+}
+
+static bool stage_old(Txn *txn, size_t index, ChangeFile *file, int target, const Spot *spot, Err *err) {
+    const TxnFile *record = &txn->manifest.files[index];
+    if (!(target >= 0 ? stage_old_file(txn, index, target, spot, err)
+                      : stage_old_link(txn, index, spot, err)))
+        return false;
+    if (!stamp_eq(record->before, file->seen))
+        return err_set(err, ERR_CONFLICT, "%.*s changed since it was read; read it again",
+                       STR_ARG(file->path.relative));
+    file->had_hard_links = target >= 0 && txn->seen[index].st_nlink > 1;
+    if (file->had_hard_links)
+        log_line(LOG_INFO, "%.*s has other hard links: they keep the old text", STR_ARG(record->path));
+    return true;
+}
+
+static bool stage_new(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, int target,
+                      Err *err) {
+    Model model = {.fd = target, .st = txn->seen[index], .exists = target >= 0};
+    if (file->backup_fd >= 0) {
+        model.fd = file->backup_fd;
+        model.exists = fstat(model.fd, &model.st) == 0;
+    }
+    return file->is_link ? stage_link(txn, index, file, &model, err)
+                         : stage_file(txn, index, file, spot, &model, err);
+}
+
+bool txn_stage(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+    const TxnFile *record = &txn->manifest.files[index];
     Spot spot;
-    if (!spot_open(txn->ws, txn->manifest.files[index].path, txn->arena, &spot, err))
+    if (!spot_open(txn->ws, record->path, txn->arena, &spot, err))
         return false;
     spot.shown = file->path.relative;
-    bool ok;
-    int target = open_target(&spot, file, &txn->seen[index], &ok, err);
-    ok = ok && txn_is_writable(&spot, target >= 0 ? &txn->seen[index] : NULL, err);
-    ok = ok && (target < 0 || stage_old(txn, index, file, target, err));
+    int target;
+    struct stat *st = &txn->seen[index];
+    bool ok = check_target(&spot, file, record, st, &target, err);
+    ok = ok && txn_is_writable(&spot, file->seen.exists ? st : NULL, err);
+    ok = ok && (!file->seen.exists || stage_old(txn, index, file, target, &spot, err));
     ok = ok && (file->is_removal || stage_new(txn, index, file, &spot, target, err));
     if (target >= 0)
         close(target);
     spot_close(&spot);
     return ok;
+}
+
+typedef struct Identity {
+    dev_t dev;
+    ino_t ino;
+    size_t index;
+} Identity;
+
+static int by_identity(const void *a, const void *b) {
+    const Identity *x = a, *y = b;
+    return x->dev != y->dev ? (x->dev > y->dev) - (x->dev < y->dev) : (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+bool txn_check_twins(const Txn *txn, Err *err) {
+    const Manifest *m = &txn->manifest;
+    Identity *all = ARENA_ARRAY(txn->arena, Identity, m->count);
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->files[i].before.exists && txn->seen[i].st_nlink == 1)
+            all[n++] = (Identity){txn->seen[i].st_dev, txn->seen[i].st_ino, i};
+    if (n)
+        qsort(all, n, sizeof *all, by_identity);
+    for (size_t i = 1; i < n; i++)
+        if (by_identity(&all[i - 1], &all[i]) == 0)
+            return err_set(err, ERR_CONFLICT, "%.*s and %.*s are one and the same file",
+                           STR_ARG(m->files[all[i - 1].index].path), STR_ARG(m->files[all[i].index].path));
+    return true;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/os.h"
 #include "workspace/workspace_internal.h"
 
 static bool fence_open(Arena *arena, Str given, Fence *out, Err *err) {
@@ -36,52 +37,71 @@ static bool fence_open(Arena *arena, Str given, Fence *out, Err *err) {
     return false;
 }
 
+static bool is_missing(int error) {
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP;
+}
+
 /* What a `.git` entry of a folder stands for: the repository's git folder, or empty. A file there holds
- * "gitdir: PATH" (linked worktrees, submodules). */
-static Str git_dir_at(Arena *arena, Str folder) {
+ * "gitdir: PATH" (linked worktrees, submodules). False when it cannot be told: a git folder overlooked would
+ * be one left open to changes. */
+static bool git_dir_at(Arena *arena, Str folder, Str *out, Err *err) {
     Str entry = str_printf(arena, "%.*s/.git", folder.len > 1 ? (int)folder.len : 0, folder.ptr);
     struct stat st;
+    *out = S("");
     if (stat(entry.ptr, &st) != 0)
-        return S("");
+        return is_missing(errno) || err_set_errno(err, errno, "cannot look at %s", entry.ptr);
     Str dir = entry;
     if (S_ISREG(st.st_mode)) {
         Str text;
-        if (!read_at(AT_FDCWD, entry.ptr, PATH_MAX, arena, &text, NULL) || !str_starts(text, S("gitdir:")))
-            return S("");
+        if (st.st_size > PATH_MAX)
+            return true;
+        if (!os_read_file(entry.ptr, PATH_MAX, arena, &text, err))
+            return false;
+        if (!str_starts(text, S("gitdir:")))
+            return true;
         dir = str_trim(str_from(text, 7));
         if (!str_starts(dir, S("/")))
             dir = str_printf(arena, "%.*s/%.*s", STR_ARG(folder), STR_ARG(dir));
     }
     char canonical[PATH_MAX];
     Str head = str_printf(arena, "%.*s/HEAD", STR_ARG(dir));
-    struct stat head_st;
-    if (lstat(head.ptr, &head_st) != 0 || !realpath(str_cstr(arena, dir), canonical))
-        return S("");
-    return str_copy(arena, str_of(canonical));
+    if (lstat(head.ptr, &st) != 0 || !realpath(str_cstr(arena, dir), canonical))
+        return is_missing(errno) || err_set_errno(err, errno, "cannot look at %s", head.ptr);
+    *out = str_copy(arena, str_of(canonical));
+    return true;
+}
+
+static bool take_repository(Workspace *ws, Str folder, Str git_dir, Err *err) {
+    int fd = open_retry(AT_FDCWD, str_cstr(&ws->arena, folder), O_PATH | O_DIRECTORY, 0);
+    int git_fd = fd < 0 ? -1 : open_retry(AT_FDCWD, git_dir.ptr, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (git_fd < 0) {
+        err_set_errno(err, errno, "cannot open the repository %.*s", STR_ARG(folder));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    ws->anchor = (Fence){str_copy(&ws->arena, folder), fd};
+    ws->git = (Fence){git_dir, git_fd};
+    ws->has_git = true;
+    return true;
 }
 
 /* The repository around the root, as git finds it: upwards, on the same file system. */
-static void find_repository(Workspace *ws) {
+static bool find_repository(Workspace *ws, Err *err) {
     struct stat root_st, st;
     ws->anchor = ws->roots[0];
     if (fstat(ws->roots[0].fd, &root_st) != 0)
-        return;
+        return err_set_errno(err, errno, "cannot look at %.*s", STR_ARG(ws->roots[0].path));
     for (Str folder = ws->roots[0].path;;) {
-        Str name = folder.len ? folder : S("/");
+        Str name = folder.len ? folder : S("/"), git_dir;
         if (stat(str_cstr(&ws->arena, name), &st) != 0 || st.st_dev != root_st.st_dev)
-            return;
-        Str git_dir = git_dir_at(&ws->arena, name);
-        if (git_dir.len) {
-            int fd = open(str_cstr(&ws->arena, name), O_PATH | O_DIRECTORY | O_CLOEXEC);
-            if (fd < 0)
-                return;
-            ws->anchor = (Fence){str_copy(&ws->arena, name), fd};
-            ws->git_dir = git_dir;
-            ws->has_git = true;
-            return;
-        }
+            return true;
+        if (!git_dir_at(&ws->arena, name, &git_dir, err))
+            return false;
+        if (git_dir.len)
+            return take_repository(ws, name, git_dir, err);
         if (!folder.len || str_eq(folder, S("/")))
-            return;
+            return true;
         folder = path_parent(folder);
     }
 }
@@ -111,6 +131,9 @@ Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err) {
     }
     ws->io = io;
     ws->read_only = config->read_only;
+    ws->keep_count = config->backup_count ? config->backup_count : BACKUP_KEEP_COUNT;
+    ws->keep_days = config->backup_days ? config->backup_days : BACKUP_KEEP_DAYS;
+    ws->keep_bytes = config->backup_bytes ? config->backup_bytes : BACKUP_KEEP_BYTES;
     ws->state_fd = ws->lock_fd = -1;
     ws->roots = ARENA_ARRAY(&ws->arena, Fence, config->extra_root_count + 1);
     for (size_t i = 0; i <= config->extra_root_count; i++) {
@@ -121,7 +144,10 @@ Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err) {
             return NULL;
         }
     }
-    find_repository(ws);
+    if (!find_repository(ws, err)) {
+        ws_close(ws);
+        return NULL;
+    }
     if (!ws->read_only && !config->recovers_later)
         recover_at_open(ws);
     return ws;
@@ -135,8 +161,10 @@ void ws_close(Workspace *ws) {
         git_repository_free(ws->repository);
         git_libgit2_shutdown();
     }
-    if (ws->has_git)
+    if (ws->has_git) {
         close(ws->anchor.fd);
+        close(ws->git.fd);
+    }
     for (size_t i = 0; i < ws->root_count; i++)
         if (ws->roots[i].fd >= 0)
             close(ws->roots[i].fd);

@@ -43,6 +43,10 @@ typedef struct Path {
  * symlinks), inside .git or our own state. The file itself need not exist. */
 bool ws_path(Workspace *ws, Str given, Arena *arena, Path *out, Err *err);
 
+/* Hooks and settings that other programs run without asking (.vscode, .zed, .husky, .github/workflows, .envrc
+ * and the like): may be written, but not before the user saw that very change, whatever the mode. */
+bool ws_needs_consent(Path path);
+
 /* What was seen of a file: its content hash decides. */
 typedef struct Stamp {
     bool exists;

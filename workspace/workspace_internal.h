@@ -24,7 +24,9 @@ struct Workspace {
     size_t root_count;
     Fence anchor; /* the folder that holds .git or .mux; transactions name files relative to it */
     bool has_git;
-    Str git_dir;                       /* the real one, also for linked worktrees */
+    Fence git; /* the repository's git folder, the real one also for linked worktrees */
+    size_t keep_count, keep_days;
+    uint64_t keep_bytes;
     struct git_repository *repository; /* opened at first need */
     bool is_repository_tried;
     int state_fd, lock_fd; /* open between state_enter and state_leave, else -1 */
@@ -34,7 +36,10 @@ struct Workspace {
 
 bool path_is_inside(Str folder, Str path); /* equal to it or below it */
 Str path_below(Str folder, Str path);      /* the rest of a path inside; "." for the folder itself */
-bool path_is_protected(Str relative);      /* a component names version control or our state */
+bool path_is_protected(Str relative);      /* a component names git's folder or our state */
+bool path_is_fixed(Str relative); /* a component names another version control: to be read, never written */
+/* Neither read nor written: protected, or inside of the repository's git folder wherever that is. */
+bool path_is_forbidden(const Workspace *ws, Str absolute, Str below);
 bool path_is_plain(Str relative); /* no empty, "." or ".." component, not absolute, no NUL, not too long */
 Str path_parent(Str path);        /* "" when there is no slash */
 bool path_resolve(Str absolute, Arena *arena, Str *out,
@@ -46,11 +51,19 @@ int open_beneath(int fence_fd, const char *relative, int flags);
 
 /* ---- hash.c ---- */
 
+Stamp stamp_of_link(Str target);
 /* Reads fd to its end; copies to copy_fd unless that is -1. */
 bool hash_fd(int fd, int copy_fd, unsigned char sha256[32], Err *err);
+/* All of `in` to `out` (open for reading too), sharing blocks where the file system can, else leaving holes;
+ * the hash of what `out` holds. */
+bool file_copy(int in, int out, unsigned char sha256[32], Err *err);
 void hash_hex(const unsigned char sha256[32], char out[65]);
 bool hash_parse(Str hex, unsigned char sha256[32]);
 bool stamp_eq(Stamp a, Stamp b);
+
+/* ---- entry.c ---- */
+
+bool link_target(int dir, const char *name, Arena *arena, Str *out, Err *err);
 
 /* ---- files.c ---- */
 
@@ -102,8 +115,16 @@ bool err_note(Err *err, const char *note);
 typedef struct TxnFile {
     Str path; /* relative to the anchor, or absolute in an extra root */
     Stamp before, after;
-    unsigned mode_before, mode_after; /* permission bits; 0 where the file does not exist */
+    unsigned mode_before, mode_after; /* permission bits; 0 where the file does not exist or is a link */
+    /* told by manifest_mark: */
+    bool shares_name; /* a folder of the same name stands there before or afterwards: it counts as no file */
+    bool goes_first;  /* a removal that makes room: for a folder, or for a file in place of its folder */
 } TxnFile;
+
+typedef struct TxnDir {
+    Str path;
+    unsigned mode; /* 0: as the umask says */
+} TxnDir;
 
 typedef struct Manifest {
     Str id, undoes, title; /* undoes: the id of the change this one takes back, or empty */
@@ -112,7 +133,9 @@ typedef struct Manifest {
     uint64_t old_bytes; /* size of the backup */
     TxnFile *files;
     size_t count;
-    Str *made_dirs; /* outermost first; same form as TxnFile.path */
+    TxnDir *cleared_dirs; /* folders that give their name to a file, innermost first */
+    size_t cleared_dir_count;
+    TxnDir *made_dirs; /* outermost first; same form as TxnFile.path */
     size_t made_dir_count;
     Str *left_dirs; /* removed after the commit if they are empty, innermost first */
     size_t left_dir_count;
@@ -121,11 +144,12 @@ typedef struct Manifest {
 #define MANIFEST_MAX_BYTES ((size_t)64 << 20)
 
 void manifest_print(const Manifest *manifest, Buf *out);
+void manifest_mark(Manifest *manifest, Arena *arena);
 /* Checks version, checksum and every path; nothing it answers can name a place outside the tree or inside
- * .git. */
+ * .git. ERR_UNSUPPORTED: written by a newer version. */
 bool manifest_parse(Str bytes, Arena *arena, Manifest *out, Err *err);
 
-/* ---- txn.c ---- */
+/* ---- txn_place.c ---- */
 
 /* An open parent folder and a name in it. dir is -1 when the parent folder does not exist. */
 typedef struct Spot {
@@ -136,7 +160,8 @@ typedef struct Spot {
 
 typedef struct Look {
     Stamp stamp;
-    bool is_other; /* there is something, but no regular file */
+    bool is_other; /* there is something, but neither a regular file nor a link */
+    bool is_folder;
     struct stat st;
 } Look;
 
@@ -147,31 +172,69 @@ typedef struct Txn {
     int txns_fd, fd, old_fd, new_fd; /* txn/, txn/ID, txn/ID/old, txn/ID/new; -1 when closed or missing */
     struct stat *seen;               /* of each target when it was planned */
     bool *is_written;                /* by the editor, so far */
+    bool has_temps;                  /* names beside the targets may be left */
 } Txn;
 
 Str txn_path_of(const Workspace *ws, Str absolute);            /* absolute -> the form in manifests */
 Str txn_absolute(const Workspace *ws, Str path, Arena *arena); /* and back */
 bool spot_open(const Workspace *ws, Str txn_path, Arena *arena, Spot *out, Err *err);
 void spot_close(Spot *spot);
+bool look_at(int dir, const char *name, Look *out, Err *err);
 bool spot_look(const Spot *spot, Look *out, Err *err);
+/* What was looked at is what was expected; a folder that shares its name with the file counts as no file. */
+bool look_is(const TxnFile *file, const Look *look, Stamp expected);
+
+typedef enum Quiet { QUIET_NO, QUIET_YES, QUIET_UNKNOWN } Quiet;
+/* Whether some process has the file open for writing or mapped so, ourselves included; unknown where the file
+ * system or its owner does not let us ask. */
+Quiet file_quiet(int fd);
+bool err_busy(Err *err, Str shown);
+
 /* Puts a staged file (a name below txn/ID) in the spot, or removes what is there when staged is NULL,
  * provided that `expected` is what is there; that ends up staged or as txn_gone_name. ERR_CONFLICT leaves the
  * spot as it was found. */
 bool txn_place(Txn *txn, size_t index, const Spot *spot, const char *staged, Stamp expected, Err *err);
+/* The same with a name in any folder of the spot's mount. */
+bool spot_exchange(const Spot *spot, int dir, const char *name, Stamp expected, Err *err);
+bool txn_changed_since(Err *err, const Spot *spot);
 void txn_new_name(size_t index, char out[32]);  /* new/N: the new text, after placing the displaced one */
 void txn_gone_name(size_t index, char out[32]); /* gone-N: what a removal displaced */
-void txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot);
-bool txn_write_manifest(Txn *txn, Err *err);
+/* Beside the target, where our folder is on another mount: the new text, after placing the displaced one. */
+void txn_temp_name(const Txn *txn, size_t index, char out[96]);
+/* is_safe: what has that name is spent, not only an unfinished copy. */
+void txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_safe);
+/* A copy of a file of the transaction's folder under another name there, with owner, attributes and mode,
+ * synced; what it holds in *stamp. */
+bool txn_copy(Txn *txn, const char *from, const char *to, unsigned mode, Stamp *stamp, Err *err);
+
+/* ---- txn_plan.c ---- */
+
+typedef struct StrSet {
+    Str *slots;
+    size_t count, capacity;
+} StrSet;
+bool set_has(const StrSet *set, Str key);
+bool set_add(StrSet *set, Arena *arena, Str key); /* false: it was there */
+
+bool spot_is_writable(const Spot *spot, Err *err); /* ERR_DENIED: the folder is not */
+/* Folders to make and to clear, and names that may not stand side by side; reads only. */
+bool txn_plan(Txn *txn, const Change *change, Err *err);
+bool txn_make_dirs(Txn *txn, Err *err);
+bool txn_clear_dirs(Txn *txn, Err *err);
+bool txn_restore_dirs(Txn *txn, Err *err); /* those that were cleared */
+void txn_remove_made_dirs(Txn *txn);       /* those that are empty */
+void txn_remove_left_dirs(Txn *txn);
 bool txn_sync_dirs(Txn *txn, Err *err); /* fsync of every folder that the transaction touched */
+
+/* ---- txn.c ---- */
+
+bool txn_write_manifest(Txn *txn, Err *err);
+bool txn_apply_file(Txn *txn, size_t index, Err *err);
+bool txn_make_room(Txn *txn, Err *err); /* all up to and with the new folders */
 bool txn_commit(Txn *txn, Err *err);    /* the commit point */
 void txn_close(Txn *txn);
 void txn_discard(Txn *txn); /* removes the folder of a transaction that is not to be kept */
-bool txn_make_dirs(Txn *txn, Err *err);
-void txn_remove_dirs(Txn *txn, const Str *dirs, size_t count, bool is_reversed); /* those that are empty */
-void txn_tidy(Txn *txn); /* after the commit point: empty folders, spent files */
-/* A copy of a file of the transaction's folder under another name there, with owner and mode, synced; its
- * hash in out. */
-bool txn_copy(Txn *txn, const char *from, const char *to, unsigned mode, unsigned char sha256[32], Err *err);
+void txn_tidy(Txn *txn);    /* after the commit point: empty folders, spent files */
 
 /* ---- txn_recover.c ---- */
 
@@ -186,11 +249,15 @@ bool recover_locked(Workspace *ws, RecoverReport *out, Err *err); /* between sta
 typedef struct ChangeFile {
     Path path;
     Stamp seen;
-    Str text;
-    bool is_removal;
+    Str text; /* of a link: its target */
+    bool is_removal, is_link;
     bool has_mode, is_exact_mode; /* exact: all bits as given; else only executable or not */
     unsigned mode;
-    const struct stat *owner; /* of a file that is made again, or NULL */
+    int backup_fd;  /* a backup to be copied instead of the text, with its owner and attributes; -1: none */
+    Stamp restored; /* what the backup must hold */
+    bool had_hard_links, is_reformatted;
+    bool is_by_disk; /* although the others go through an editor */
+    Str found;       /* read back from an editor */
 } ChangeFile;
 
 struct Change {
@@ -201,6 +268,10 @@ struct Change {
     Str title, undoes;
     Str *left_dirs;
     size_t left_dir_count;
+    TxnDir *made_modes; /* of folders that are made again */
+    size_t made_mode_count;
+    Arena *report_arena;
+    ChangeReport *report;
     Err err;
     bool has_failed;
 };
@@ -208,7 +279,11 @@ struct Change {
 /* ---- txn.c, disk; change_editor.c, editor ---- */
 
 bool txn_begin(Txn *txn, const Change *change, Err *err);
-bool txn_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err);
+bool txn_stage(Txn *txn, size_t index, ChangeFile *file, Err *err);
+/* No two targets are one file under two names (letter case) that is not hard-linked. */
+bool txn_check_twins(const Txn *txn, Err *err);
+/* Access lists and other attributes, as far as the file system and our rights allow. */
+void copy_attributes(int from, int to);
 /* old/N or new/N below a folder of the transaction, made anew; -1 and a sentence. */
 int txn_create(int dir_fd, size_t index, unsigned mode, Err *err);
 bool txn_is_writable(const Spot *spot, const struct stat *st,
@@ -216,8 +291,9 @@ bool txn_is_writable(const Spot *spot, const struct stat *st,
 bool txn_prepare(Txn *txn, Err *err);
 bool txn_check(Txn *txn, Err *err);
 bool txn_apply(Txn *txn, Err *err);
-bool editor_stage(Txn *txn, size_t index, const ChangeFile *file, Err *err);
-bool editor_apply(Txn *txn, const Change *change, Err *err);
+/* What an editor cannot hold (links, binary and very large files) is staged for the disk. */
+bool editor_stage(Txn *txn, size_t index, ChangeFile *file, Err *err);
+bool editor_apply(Txn *txn, Change *change, Err *err);
 bool editor_roll_back(Txn *txn, const Change *change, Err *err);
 
 /* ---- backup.c ---- */
@@ -225,7 +301,7 @@ bool editor_roll_back(Txn *txn, const Change *change, Err *err);
 #define BACKUP_KEEP_COUNT 50
 #define BACKUP_KEEP_DAYS 30
 #define BACKUP_KEEP_BYTES ((uint64_t)200 << 20)
-/* Removes the oldest backups beyond those limits, never the newest; under the lock. */
-void backup_prune(int state_fd);
+/* Removes the oldest backups beyond the workspace's limits, never the newest; under the lock. */
+void backup_prune(const Workspace *ws);
 
 #endif

@@ -241,8 +241,9 @@ static bool check_failure(ScenarioRun *run, const char *call, int n, const char 
                             : true,
               "%s: %s from %s call %d: status %d and\n%.*s", name, error, call, n, status, STR_ARG(now));
     os_read_file(str_printf(arena, "%s/output", test_tmp()).ptr, 4096, arena, &said, NULL);
-    CHECK_MSG(status == 0 || said.len > 20, "%s: %s from %s call %d said: %.*s", name, error, call, n,
-              STR_ARG(said));
+    bool is_mute = is_lasting && strcmp(call, "write") == 0; /* the sentence was not written either */
+    CHECK_MSG(status == 0 || is_mute || said.len > 20, "%s: %s from %s call %d said: %.*s", name, error, call,
+              n, STR_ARG(said));
     check_recovered(run, call, error, n, tally);
     return status == 0;
 }
@@ -456,7 +457,7 @@ static void test_recovery_goes_forward(void) {
     fixture_open(fixture, file_io_disk());
     CHECK_INT(run_killed(&run, NULL, "renameat2", 3), 128 + SIGKILL);
     const char *command =
-        str_printf(&fixture->arena, "echo damaged > %s/.mux/txn/1-*/old/0", fixture->root.ptr).ptr;
+        str_printf(&fixture->arena, "cd %s/.mux/txn/1-* && rm -f old/0 new/0", fixture->root.ptr).ptr;
     const char *const argv[] = {"bash", "-c", command, NULL};
     CHECK_INT(run_program(argv, NULL), 0);
     CHECK_OK(ws_recover(fixture->ws, &report, &err), err);
