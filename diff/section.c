@@ -124,6 +124,9 @@ static bool read_edited(Str edited, Arena *arena, EditedText *out, Err *err) {
         else if (first == '\\' && out->count) {
             Str *last = &out->lines[out->count - 1].text;
             *last = str_slice(*last, 0, last->len - str_ends(*last, S("\n")));
+            if (last->len == 0)
+                return err_set(err, ERR_INVALID, "line %zu leaves nothing of the empty line before it",
+                               number);
             continue;
         } else if (first != ' ' && first != '-' && first != '+')
             return err_set(err, ERR_INVALID, "line %zu begins with none of ' ', '-', '+' and '#': %.80s",
