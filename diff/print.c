@@ -17,13 +17,15 @@ bool text_is_binary(Str text) {
 
 /* ---- names ---- */
 
+/* git quotes control characters, bytes past 0x7f, quotes and backslashes. It prints " /" as it is, but cannot
+ * tell the two names of "diff --git" apart then; it does read them in quotes. */
 static bool needs_quotes(Str name) {
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.ptr[i];
         if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
             return true;
     }
-    return false;
+    return str_contains(name, S(" /"));
 }
 
 static void put_name(const char *side, Str name, Buf *out) {

@@ -85,6 +85,7 @@ Str file_name(Str path) {
 typedef struct RareSlot {
     uint64_t key; /* 0: free */
     uint32_t count;
+    bool is_common; /* there are more */
     uint32_t sources[RARE_SOURCES];
 } RareSlot;
 
@@ -112,6 +113,8 @@ static void add_rare(RareIndex *index, uint64_t key, size_t source) {
     slot->key = key;
     if (slot->count < RARE_SOURCES)
         slot->sources[slot->count++] = (uint32_t)source;
+    else
+        slot->is_common = true;
 }
 
 typedef struct Pair {
@@ -125,7 +128,8 @@ typedef struct Match {
     RenameTarget *targets;
     size_t source_count, target_count;
     RareIndex by_piece, by_name;
-    size_t *votes; /* per source: bytes of rare pieces shared with the target looked at */
+    size_t
+        *votes; /* per source: bytes of rare pieces shared with the target looked at, others count little */
     size_t *voted; /* the sources with votes */
     Pair *pairs;
     size_t count, capacity;
@@ -176,7 +180,7 @@ static size_t count_votes(Match *m, const RenameTarget *to) {
         for (size_t n = 0; slot && n < slot->count; n++) {
             if (!m->votes[slot->sources[n]])
                 m->voted[count++] = slot->sources[n];
-            m->votes[slot->sources[n]] += piece->bytes;
+            m->votes[slot->sources[n]] += slot->is_common ? 1 : piece->bytes;
         }
     }
     return count;
