@@ -1,228 +1,246 @@
-/* Hunks on lines. A hunk's place is looked for from the line its header names outwards, the nearest first and
- * forward before backward, as git-apply does it; every line of context and every removed line must be there,
- * and a line that an earlier hunk wrote serves no later one. */
+/* Hunks on a text. A hunk's place is looked for from the line its header names outwards, the nearest first
+ * and forward before backward, as git-apply does it; every line of context and every removed line must be
+ * there, and a line that an earlier hunk wrote serves no later one. What may differ beyond that is asked for
+ * by the options, and counted. */
 #include <string.h>
 
 #include "diff/lines_internal.h"
-#include "diff/patch_internal.h"
+#include "diff/patch_image_internal.h"
+#include "diff/patch_match_internal.h"
 
-typedef struct ImageLine {
-    Str text; /* with its line end */
-    bool is_patched;
-} ImageLine;
-
-typedef struct Image {
-    ImageLine *lines;
-    size_t count, capacity;
-} Image;
-
-/* A hunk as the lines it needs and the lines it leaves. */
-typedef struct Sides {
-    Str *old, *new;
-    size_t old_count, new_count, trailing;
-    bool lacks_newline; /* some old line has none */
-} Sides;
-
-static Str line_text(const PatchLine *line, Arena *scratch) {
-    return line->no_newline ? line->text : str_concat(scratch, line->text, S("\n"));
-}
-
-static Sides hunk_sides(const PatchHunk *hunk, Arena *scratch) {
-    Sides s = {.old = ARENA_ARRAY(scratch, Str, hunk->line_count + 1),
-               .new = ARENA_ARRAY(scratch, Str, hunk->line_count + 1)};
-    for (size_t i = 0; i < hunk->line_count; i++) {
-        const PatchLine *line = &hunk->lines[i];
-        Str text = line_text(line, scratch);
-        if (line->kind != '+') {
-            s.old[s.old_count++] = text;
-            s.lacks_newline = s.lacks_newline || line->no_newline;
-        }
-        if (line->kind != '-')
-            s.new[s.new_count++] = text;
-        s.trailing = line->kind == ' ' ? s.trailing + 1 : 0;
-    }
-    return s;
-}
-
-static bool is_blank_sign(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool same_but_blanks(Str a, Str b) {
-    size_t i = 0, j = 0;
-    for (;;) {
-        while (i < a.len && is_blank_sign(a.ptr[i]))
-            i++;
-        while (j < b.len && is_blank_sign(b.ptr[j]))
-            j++;
-        if (i == a.len || j == b.len)
-            return i == a.len && j == b.len;
-        if (a.ptr[i++] != b.ptr[j++])
-            return false;
-    }
-}
-
-/* A patch may claim a missing newline where the file has one. git then compares lines without their blanks,
- * and all bytes of the hunk with what stands from there on, whatever lines they fall into. */
-static bool bytes_fit(const Image *image, const Sides *s, size_t at, bool match_end) {
-    size_t line = at, used = 0;
-    for (size_t i = 0; i < s->old_count; i++) {
-        for (size_t n = 0; n < s->old[i].len; n++, used++) {
-            for (; line < image->count && used == image->lines[line].text.len; used = 0)
-                line++;
-            if (line == image->count || image->lines[line].text.ptr[used] != s->old[i].ptr[n])
-                return false;
-        }
-    }
-    for (; line < image->count && used == image->lines[line].text.len; used = 0)
-        line++;
-    return !match_end || line == image->count;
-}
-
-typedef struct Fit {
-    bool match_beginning, match_end;
-} Fit;
-
-static bool hunk_fits(const Image *image, const Sides *s, size_t at, Fit fit) {
-    if (at > image->count || s->old_count > image->count - at)
-        return false;
-    if ((fit.match_beginning && at) || (fit.match_end && at + s->old_count != image->count))
-        return false;
-    bool is_equal = true;
-    for (size_t i = 0; i < s->old_count; i++) {
-        const ImageLine *there = &image->lines[at + i];
-        bool equal = str_eq(there->text, s->old[i]);
-        if (there->is_patched || (!equal && (!s->lacks_newline || !same_but_blanks(there->text, s->old[i]))))
-            return false;
-        is_equal = is_equal && equal;
-    }
-    return is_equal || bytes_fit(image, s, at, fit.match_end);
-}
-
-static bool find_place(const Image *image, const Sides *s, size_t expected, Fit fit, size_t *place) {
-    size_t start = fit.match_beginning           ? 0
-                   : !fit.match_end              ? expected
-                   : s->old_count > image->count ? image->count
-                                                 : image->count - s->old_count;
-    start = start > image->count ? image->count : start;
-    size_t furthest = start > image->count - start ? start : image->count - start;
-    for (size_t away = 0; away <= furthest; away++) {
-        if (away <= image->count - start && hunk_fits(image, s, start + away, fit)) {
-            *place = start + away;
-            return true;
-        }
-        if (away && away <= start && hunk_fits(image, s, start - away, fit)) {
-            *place = start - away;
-            return true;
-        }
-        if (fit.match_beginning || fit.match_end)
-            return false; /* there is only one such place */
-    }
-    return false;
-}
-
-static void replace_lines(Image *image, size_t at, const Sides *s, Arena *scratch) {
-    size_t tail = image->count - at - s->old_count, count = at + s->new_count + tail;
-    if (count > image->capacity) {
-        size_t capacity = count + count / 2 + 16;
-        image->lines = arena_grow(scratch, image->lines, image->count * sizeof *image->lines,
-                                  capacity * sizeof *image->lines);
-        image->capacity = capacity;
-    }
-    if (s->new_count != s->old_count)
-        memmove(image->lines + at + s->new_count, image->lines + at + s->old_count,
-                tail * sizeof *image->lines);
-    for (size_t i = 0; i < s->new_count; i++)
-        image->lines[at + i] = (ImageLine){s->new[i], true};
-    image->count = count;
-}
+typedef struct Job {
+    const PatchFile *file;
+    const PatchOptions *options;
+    Image image;
+    Arena scratch;
+    size_t added, removed;       /* lines, by the hunks so far */
+    size_t drift_down, drift_up; /* how far the last hunk stood from its line */
+    PatchReport report;
+} Job;
 
 static Str name_of(const PatchFile *file) {
     return str_slice(file->old_path.len ? file->old_path : file->new_path, 0, 160);
 }
 
-/* Whether the lines the hunk leaves stand where they would be: then it is applied already. */
-static bool is_applied(const Image *image, const PatchHunk *hunk, const Sides *s) {
-    Sides swapped = {.old = s->new, .old_count = s->new_count};
-    size_t at = hunk->new_start ? hunk->new_start - 1 : 0;
-    return s->new_count && hunk_fits(image, &swapped, at, (Fit){false, false});
+/* ---- where a hunk goes ---- */
+
+/* git: the first and the last hunk of a file have less context at its ends, so that this tells the ends. */
+static Fit hunk_ends(const PatchHunk *hunk, const Window *window, const PatchOptions *options) {
+    size_t trailing = 0;
+    for (size_t i = window->last; i > window->first && hunk->lines[i - 1].kind == ' '; i--)
+        trailing++;
+    return (Fit){.match_beginning = hunk->old_start == 0 || (hunk->old_start == 1 && !options->unidiff_zero),
+                 .match_end = !options->unidiff_zero && !trailing};
 }
 
-static bool fail_hunk(const PatchFile *file, size_t index, const Image *image, const Sides *s, Err *err) {
-    const PatchHunk *hunk = &file->hunks[index];
-    size_t at = hunk->old_start ? hunk->old_start - 1 : 0;
-    if (is_applied(image, hunk, s))
-        return err_set(err, ERR_CONFLICT,
-                       "%.*s: hunk %zu does not apply; its result is already there, at line %zu",
-                       STR_ARG(name_of(file)), index + 1, hunk->new_start);
-    for (size_t i = 0; i < s->old_count; i++) {
-        Str wanted = str_slice(line_body(s->old[i]), 0, 100);
-        if (at + i >= image->count)
+typedef struct Context {
+    size_t lead, tail;
+} Context;
+
+static Context count_context(const PatchHunk *hunk) {
+    Context c = {0, 0};
+    while (c.lead < hunk->line_count && hunk->lines[c.lead].kind == ' ')
+        c.lead++;
+    while (c.tail < hunk->line_count - c.lead && hunk->lines[hunk->line_count - 1 - c.tail].kind == ' ')
+        c.tail++;
+    if (c.lead == hunk->line_count)
+        c.tail = c.lead; /* git counts them on both sides */
+    return c;
+}
+
+/* GNU patch's fuzz: n outer lines of each side may differ, counted from the longer side. What must stand at
+ * an end of the file stays there. */
+static bool find_with_fuzz(Job *job, const PatchHunk *hunk, size_t expected, Fit fit, Match *out) {
+    Context context = count_context(hunk);
+    size_t most = context.lead > context.tail ? context.lead : context.tail;
+    for (size_t fuzz = 1; fuzz <= (size_t)job->options->fuzz && fuzz <= most; fuzz++) {
+        size_t lead = fuzz + context.lead > most ? fuzz + context.lead - most : 0;
+        size_t tail = fuzz + context.tail > most ? fuzz + context.tail - most : 0;
+        if (lead + tail >= hunk->line_count)
+            break;
+        Window window = window_of(hunk, lead, tail);
+        Fit there = fit;
+        there.dropped_lead = lead;
+        there.dropped_tail = tail;
+        if (match_find(&job->image, &window, expected + lead, there, job->options, out)) {
+            out->is_fuzzy = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* git's -C: drops a line of the longer side, of both when they are equal, until it fits or no more may go.
+ * The first thing given up is that it stands at an end of the file. */
+static bool find_with_less_context(Job *job, const PatchHunk *hunk, size_t expected, Fit fit, Match *out) {
+    Context context = count_context(hunk), left = context;
+    size_t least = (size_t)job->options->least_context;
+    while (left.lead > least || left.tail > least) {
+        if (fit.match_beginning || fit.match_end) {
+            fit = (Fit){0};
+        } else {
+            bool is_lead = left.lead >= left.tail;
+            left.lead -= is_lead;
+            expected -= is_lead; /* below 0 means the end, as in git */
+            left.tail -= left.tail > left.lead;
+        }
+        if (context.lead - left.lead + context.tail - left.tail >= hunk->line_count)
+            return false;
+        Window window = window_of(hunk, context.lead - left.lead, context.tail - left.tail);
+        if (match_find(&job->image, &window, expected, fit, job->options, out)) {
+            out->is_fuzzy = left.lead != context.lead || left.tail != context.tail;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The line where the hunk should stand, given those before it. */
+static size_t expected_line(const Job *job, const PatchHunk *hunk) {
+    size_t line = hunk->new_start ? hunk->new_start - 1 : 0;
+    if (!job->options->is_tolerant && !job->options->fuzz)
+        return line;
+    line = hunk->old_count && hunk->old_start ? hunk->old_start - 1 : hunk->old_start;
+    line += job->added + job->drift_down;
+    size_t back = job->removed + job->drift_up;
+    return line > back ? line - back : 0;
+}
+
+static bool find_place(Job *job, const PatchHunk *hunk, Match *out) {
+    const PatchOptions *options = job->options;
+    Window window = window_of(hunk, 0, 0);
+    Fit fit = hunk_ends(hunk, &window, options);
+    size_t expected = expected_line(job, hunk);
+    if (options->is_tolerant)
+        fit = (Fit){0};
+    *out = (Match){0};
+    if (match_find(&job->image, &window, expected, fit, options, out) ||
+        (options->fuzz > 0 && find_with_fuzz(job, hunk, expected, fit, out)) ||
+        (options->least_context >= 0 && find_with_less_context(job, hunk, expected, fit, out))) {
+        expected += out->window.first;
+        out->offset_down = out->line > expected ? out->line - expected : 0;
+        out->offset_up = out->line < expected ? expected - out->line : 0;
+        return true;
+    }
+    return false;
+}
+
+/* ---- what is told of a hunk that does not go ---- */
+
+static bool fail_applied(const Job *job, size_t index, size_t line, Err *err) {
+    return err_set(err, ERR_CONFLICT,
+                   "%.*s: hunk %zu does not apply; its result is already there, at line %zu",
+                   STR_ARG(name_of(job->file)), index + 1, line + 1);
+}
+
+/* The first line that differs where the hunk should stand. */
+static bool fail_line(Job *job, size_t index, Err *err) {
+    const PatchHunk *hunk = &job->file->hunks[index];
+    Str name = name_of(job->file);
+    Spot spot = image_seek(&job->image, expected_line(job, hunk));
+    for (size_t i = 0; i < hunk->line_count; i++) {
+        const PatchLine *line = &hunk->lines[i];
+        if (line->kind == '+')
+            continue;
+        Str there = spot_line(&spot), wanted = str_slice(line->text, 0, 100);
+        Str body = str_ends(there, S("\n")) ? str_slice(there, 0, there.len - 1) : there;
+        if (!there.len)
             return err_set(err, ERR_CONFLICT,
                            "%.*s: hunk %zu does not apply: line %zu should be \"%.*s\", but the file ends",
-                           STR_ARG(name_of(file)), index + 1, at + i + 1, STR_ARG(wanted));
-        if (!str_eq(image->lines[at + i].text, s->old[i]))
+                           STR_ARG(name), index + 1, spot.line + 1, STR_ARG(wanted));
+        if (spot.piece->is_patched)
+            return err_set(err, ERR_CONFLICT,
+                           "%.*s: hunk %zu does not apply: line %zu was written by the hunk before",
+                           STR_ARG(name), index + 1, spot.line + 1);
+        if (!str_eq(body, line->text))
             return err_set(err, ERR_CONFLICT,
                            "%.*s: hunk %zu does not apply: line %zu should be \"%.*s\" but is \"%.*s\"",
-                           STR_ARG(name_of(file)), index + 1, at + i + 1, STR_ARG(wanted),
-                           STR_ARG(str_slice(line_body(image->lines[at + i].text), 0, 100)));
+                           STR_ARG(name), index + 1, spot.line + 1, STR_ARG(wanted),
+                           STR_ARG(str_slice(body, 0, 100)));
+        if (line->no_newline == str_ends(there, S("\n")))
+            return err_set(err, ERR_CONFLICT,
+                           "%.*s: hunk %zu does not apply: line %zu should %send in a newline", STR_ARG(name),
+                           index + 1, spot.line + 1, line->no_newline ? "not " : "");
+        spot_next(&spot);
     }
+    return err_set(err, ERR_CONFLICT, "%.*s: hunk %zu does not apply: it must stand at the %s of the file",
+                   STR_ARG(name), index + 1, hunk->old_start <= 1 ? "beginning" : "end");
+}
+
+/* Lines that the hunk leaves, where they would stand: then it is applied already. */
+static bool fail_hunk(Job *job, size_t index, Err *err) {
+    const PatchHunk *hunk = &job->file->hunks[index];
+    Window result = window_of(hunk, 0, 0);
+    Match match;
+    result.left_out = '-';
+    result.old_count = result.new_count;
+    if (result.old_count && match_find(&job->image, &result, hunk->new_start ? hunk->new_start - 1 : 0,
+                                       (Fit){0}, &(PatchOptions){.least_context = -1}, &match))
+        return fail_applied(job, index, match.line, err);
+    return fail_line(job, index, err);
+}
+
+static bool fail_ambiguous(const Job *job, size_t index, const Match *match, Err *err) {
     return err_set(
-        err, ERR_CONFLICT,
-        "%.*s: hunk %zu does not apply: it must stand at the %s of the file, or overlaps the hunk before it",
-        STR_ARG(name_of(file)), index + 1, hunk->old_start <= 1 ? "beginning" : "end");
+        err, ERR_AMBIGUOUS,
+        "%.*s: hunk %zu fits at more than one place (lines %zu and %zu), and at none that it names",
+        STR_ARG(name_of(job->file)), index + 1, match->line + 1, match->second_line + 1);
 }
 
-static Str join_image(const Image *image, Arena *arena) {
-    size_t len = 0, at = 0;
-    for (size_t i = 0; i < image->count; i++)
-        len += image->lines[i].text.len;
-    char *text = arena_alloc(arena, len + 1);
-    for (size_t i = 0; i < image->count; i++) {
-        if (image->lines[i].text.len)
-            memcpy(text + at, image->lines[i].text.ptr, image->lines[i].text.len);
-        at += image->lines[i].text.len;
-    }
-    return (Str){text, len};
-}
+/* ---- the file ---- */
 
-static bool apply_hunks(const PatchFile *file, Image *image, const PatchOptions *options, Arena *scratch,
-                        Err *err) {
-    for (size_t i = 0; i < file->hunk_count; i++) {
-        const PatchHunk *hunk = &file->hunks[i];
-        Sides s = hunk_sides(hunk, scratch);
-        Fit fit = {.match_beginning =
-                       hunk->old_start == 0 || (hunk->old_start == 1 && !options->unidiff_zero),
-                   .match_end = !options->unidiff_zero && !s.trailing};
-        size_t place;
-        if (!find_place(image, &s, hunk->new_start ? hunk->new_start - 1 : 0, fit, &place))
-            return fail_hunk(file, i, image, &s, err);
-        replace_lines(image, place, &s, scratch);
-    }
+static bool apply_hunk(Job *job, size_t index, Err *err) {
+    const PatchHunk *hunk = &job->file->hunks[index];
+    Match match;
+    if (job->options->is_tolerant && hunk->old_count == 0 && job->image.lines && !job->options->unidiff_zero)
+        return err_set(err, ERR_AMBIGUOUS, "%.*s: hunk %zu has no context that tells where it goes",
+                       STR_ARG(name_of(job->file)), index + 1);
+    if (!find_place(job, hunk, &match))
+        return fail_hunk(job, index, err);
+    if (match.is_ambiguous)
+        return fail_ambiguous(job, index, &match, err);
+    size_t count = match.window.old_count, lines;
+    Spot spot = image_seek(&job->image, match.line);
+    Str text;
+    if (!match_text(&job->image, &match, job->options, &job->scratch, &text, &lines))
+        return err_set(err, ERR_NO_MEMORY, "no memory for hunk %zu of %.*s", index + 1,
+                       STR_ARG(name_of(job->file)));
+    image_replace(&job->image, spot, count, text, lines);
+    bool is_moved = match.offset_down || match.offset_up;
+    job->drift_down += match.offset_down;
+    job->drift_up += match.offset_up;
+    job->added += match.window.new_count;
+    job->removed += count;
+    job->report.offset_hunks += is_moved;
+    job->report.fuzzy_hunks += match.is_fuzzy;
     return true;
 }
 
 bool patch_apply(const PatchFile *file, Str old_text, const PatchOptions *options, Arena *arena,
                  Str *new_text, PatchReport *report, Err *err) {
-    (void)report;
     if (file->kind == PATCH_CREATE && old_text.len)
         return err_set(err, ERR_CONFLICT, "%.*s: the patch creates this file, but it is there already",
                        STR_ARG(name_of(file)));
     if (file->is_binary)
         return patch_apply_binary(file, old_text, arena, new_text, err);
-    Arena scratch = {0};
-    LineTable table = line_table(old_text, &scratch);
-    Image image = {.count = table.count, .capacity = table.count + 16};
-    image.lines = ARENA_ARRAY(&scratch, ImageLine, image.capacity);
-    for (size_t i = 0; i < table.count; i++)
-        image.lines[i].text = table.lines[i];
-    bool ok = apply_hunks(file, &image, options, &scratch, err);
-    if (ok)
-        *new_text = join_image(&image, arena);
-    arena_free(&scratch);
+    Job job = {.file = file, .options = options};
+    bool ok = true;
+    *new_text = old_text;
+    if (file->hunk_count) {
+        image_init(&job.image, old_text, &job.scratch);
+        for (size_t i = 0; i < file->hunk_count && ok; i++)
+            ok = apply_hunk(&job, i, err);
+        if (ok)
+            *new_text = image_join(&job.image, arena);
+    }
+    arena_free(&job.scratch);
     if (ok && file->kind == PATCH_DELETE && new_text->len)
         return err_set(err, ERR_CONFLICT,
                        "%.*s: the patch deletes this file, but it holds more than the patch removes",
                        STR_ARG(name_of(file)));
+    if (ok && report) {
+        report->offset_hunks += job.report.offset_hunks;
+        report->fuzzy_hunks += job.report.fuzzy_hunks;
+    }
     return ok;
 }

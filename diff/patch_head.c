@@ -1,6 +1,8 @@
 /* The headers of a patch section: git's ("diff --git" and what follows) and the old "---" / "+++" pair. What
  * is accepted follows git-apply: garbage between sections is skipped, what begins like a header must be
  * right. */
+#include <string.h>
+
 #include "diff/patch_internal.h"
 
 enum { MODE_SUBMODULE = 0160000, MODE_KIND = 0170000, LONGEST_MODE = 7, LEAST_HUNK_HEAD = 14 };
@@ -27,7 +29,7 @@ static bool check_name(const PatchReader *r, Str text, bool is_absent, Str *name
         return patch_is_null_name(text) || wrong_line(r, err, "/dev/null is expected here");
     if (name->ptr && is_absent)
         return wrong_line(r, err, "/dev/null is expected here");
-    Str given = patch_name(text, (Str){0}, r->options->strip, true, r->arena);
+    Str given = patch_name(text, (Str){0}, r->strip, true, r->arena);
     if (name->ptr && (!given.ptr || !str_eq(given, *name)))
         return wrong_line(r, err, "the file name is not the one of the lines above");
     *name = given;
@@ -92,7 +94,7 @@ static HeadWord head_word(Str line, Str *rest) {
 }
 
 static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchHead *head, Err *err) {
-    int strip = r->options->strip > 0 ? r->options->strip - 1 : 0; /* these names have no a/ and b/ */
+    int strip = r->strip > 0 ? r->strip - 1 : 0; /* these names have no a/ and b/ */
     switch (word) {
     case HEAD_OLD: return check_name(r, rest, head->is_new == MAYBE_YES, &head->old_name, err);
     case HEAD_NEW: return check_name(r, rest, head->is_deleted == MAYBE_YES, &head->new_name, err);
@@ -123,7 +125,7 @@ static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchH
 
 static bool read_git_head(PatchReader *r, PatchHead *head, Str stray, Err *err) {
     Str rest;
-    *head = (PatchHead){.common = patch_common_name(str_from(patch_peek(r), 11), r->options->strip, r->arena),
+    *head = (PatchHead){.common = patch_common_name(str_from(patch_peek(r), 11), r->strip, r->arena),
                         .old_name = stray,
                         .new_name = stray};
     patch_skip(r);
@@ -150,7 +152,7 @@ static bool read_git_head(PatchReader *r, PatchHead *head, Str stray, Err *err) 
 }
 
 static bool read_traditional_head(PatchReader *r, PatchHead *head, Err *err) {
-    int strip = r->options->strip;
+    int strip = r->strip;
     Str old = str_from(patch_peek(r), 4);
     patch_skip(r);
     Str new = str_from(patch_peek(r), 4), none = {0};
@@ -194,6 +196,34 @@ static bool is_traditional(const PatchReader *r) {
     return str_starts(ahead.rest, S("@@ -")) && ahead.rest.len >= LEAST_HUNK_HEAD;
 }
 
+/* Whether a name begins with one letter and a slash, as a/ and b/ do (git also prints c/, i/, o/, w/). */
+static bool has_side(Str name) {
+    name = str_starts(name, S("\"")) ? str_from(name, 1) : name;
+    return name.len > 2 && name.ptr[1] == '/' && strchr("abciow", name.ptr[0]) != NULL;
+}
+
+/* Tolerant: nothing is dropped from names that have no side, when both are the same. */
+static int section_strip(const PatchReader *r) {
+    PatchReader ahead = *r;
+    Str text = str_trim_end(patch_peek(r)), name, other;
+    if (!r->options->is_tolerant || r->options->strip != 1)
+        return r->options->strip;
+    if (str_starts(text, S("diff --git "))) {
+        name = str_from(text, 11);
+        other = str_from(name, name.len / 2 + 1);
+        name = str_slice(name, 0, name.len / 2);
+    } else {
+        patch_skip(&ahead);
+        name = str_from(text, 4);
+        other = str_from(str_trim_end(patch_peek(&ahead)), 4);
+        name = str_slice(name, 0, str_find_char(name, '\t', 0));
+        other = str_slice(other, 0, str_find_char(other, '\t', 0));
+    }
+    name = str_eq(name, S("/dev/null")) ? other : name;
+    other = str_eq(other, S("/dev/null")) ? name : other;
+    return str_eq(name, other) && !has_side(name) ? 0 : 1;
+}
+
 bool patch_find_head(PatchReader *r, PatchHead *head, size_t *line, bool *found, Err *err) {
     Str stray = {0};
     for (*found = false; r->rest.len; patch_skip(r)) {
@@ -206,6 +236,7 @@ bool patch_find_head(PatchReader *r, PatchHead *head, size_t *line, bool *found,
             return wrong_line(r, err, "a hunk without file names above it");
         if (r->rest.len < text.len + 6)
             return true;
+        r->strip = section_strip(r);
         if (str_starts(text, S("diff --git "))) {
             PatchReader start = *r;
             if (!read_git_head(r, head, stray, err))

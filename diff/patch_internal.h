@@ -11,6 +11,7 @@ typedef struct PatchReader {
     Arena *arena;
     Str rest;
     size_t line;
+    int strip;           /* of this section: tolerant, names may come without a/ and b/ */
     size_t binary_bytes; /* inflated so far */
 } PatchReader;
 

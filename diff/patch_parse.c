@@ -89,16 +89,13 @@ static void mark_no_newline(PatchHunk *hunk) {
     hunk->lines[hunk->line_count - 1].no_newline = true;
 }
 
-bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
-    if (!patch_hunk_head(patch_peek(r), hunk))
-        return corrupt(r, err, "a hunk must begin with \"@@ -line,count +line,count @@\"");
-    patch_skip(r);
-    if (r->options->recount)
-        recount(*r, hunk);
+/* The lines of a hunk, as many as it counts. */
+static bool read_lines(PatchReader *r, PatchHunk *hunk, Err *err) {
     size_t old_left = hunk->old_count, new_left = hunk->new_count, capacity = 0, changes = 0;
     while (r->rest.len && (old_left || new_left)) {
         Str line = patch_peek(r);
-        if (!str_ends(line, S("\n")))
+        size_t end = str_ends(line, S("\n")) ? line.len - 1 : line.len;
+        if (end == line.len && !r->options->is_tolerant)
             return corrupt(r, err, "the patch ends in the middle of a hunk");
         char kind = line.ptr[0] == '\n' ? ' ' : line.ptr[0];
         if (kind == '\\') {
@@ -113,20 +110,61 @@ bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
         if (!count_line(kind, &old_left, &new_left))
             return corrupt(r, err, "the hunk has more lines than its @@ line says");
         changes += kind != ' ';
-        Str text = line.ptr[0] == '\n' ? S("") : str_slice(line, 1, line.len - 1);
+        Str text = line.ptr[0] == '\n' ? S("") : str_slice(line, 1, end);
         LIST_PUSH(r->arena, hunk->lines, hunk->line_count, capacity,
                   ((PatchLine){.kind = kind, .text = text}));
         patch_skip(r);
     }
     if (old_left || new_left)
         return corrupt(r, err, "the hunk has fewer lines than its @@ line says");
-    if (!changes && !r->options->recount)
+    if (!changes && (!r->options->recount || r->options->is_tolerant))
         return corrupt(r, err, "the hunk above changes nothing");
     if (r->rest.len > LEAST_NO_NEWLINE && str_starts(r->rest, S("\\ "))) {
         mark_no_newline(hunk);
         patch_skip(r);
     }
     return true;
+}
+
+/* A line that cannot belong to a hunk, or begins another file or a mail's signature. */
+static bool ends_hunk(const PatchReader *r) {
+    PatchReader ahead = *r;
+    Str line = patch_peek(r);
+    char kind = line.len ? line.ptr[0] : 0;
+    if (kind != ' ' && kind != '-' && kind != '+' && kind != '\\' && kind != '\n')
+        return true;
+    patch_skip(&ahead);
+    return str_eq(line, S("-- \n")) || (str_starts(line, S("--- ")) && str_starts(ahead.rest, S("+++ ")));
+}
+
+/* Tolerant: counts are what stands there, without the empty lines at the end. */
+static void recount_tolerantly(PatchReader r, PatchHunk *hunk) {
+    size_t empty = 0;
+    for (hunk->old_count = hunk->new_count = 0; !ends_hunk(&r); patch_skip(&r)) {
+        char kind = r.rest.ptr[0];
+        empty = kind == '\n' ? empty + 1 : 0;
+        hunk->old_count += kind == ' ' || kind == '-' || kind == '\n';
+        hunk->new_count += kind == ' ' || kind == '+' || kind == '\n';
+    }
+    hunk->old_count -= empty;
+    hunk->new_count -= empty;
+}
+
+bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
+    if (!patch_hunk_head(patch_peek(r), hunk))
+        return corrupt(r, err, "a hunk must begin with \"@@ -line,count +line,count @@\"");
+    patch_skip(r);
+    if (r->options->recount && !r->options->is_tolerant)
+        recount(*r, hunk);
+    PatchReader begin = *r;
+    PatchHunk printed = *hunk;
+    bool ok = read_lines(r, hunk, err);
+    if (!r->options->is_tolerant || (ok && (ends_hunk(r) || r->rest.ptr[0] == '\n')))
+        return ok;
+    *r = begin;
+    *hunk = printed;
+    recount_tolerantly(*r, hunk);
+    return read_lines(r, hunk, err);
 }
 
 /* ---- sections ---- */

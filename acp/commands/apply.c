@@ -1,7 +1,7 @@
 /* apply: a unified diff onto a tree, all files or none. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,128 +11,141 @@
 #include "diff/patch.h"
 #include "workspace/workspace.h"
 
-#define PATCH_MAX_BYTES ((size_t)64 << 20)
+/* Of a patch, and of a file that it changes. */
+#define APPLY_MAX_BYTES ((size_t)1 << 30)
 
-/* One path that the patch touches: as it was on disk, and as the sections so far leave it. */
-typedef struct Target {
-    Path path;
-    Stamp seen;
-    Str text;
-    bool exists, is_touched;
-    unsigned mode; /* 0: as it is */
-} Target;
+enum {
+    MODE_FILE = 0100644,
+    MODE_PROGRAM = 0100755,
+    MODE_LINK = 0120000,
+    PERMISSIONS = 0777,
+    ANY_EXEC = 0100
+};
 
 typedef struct ApplyJob {
+    const Settings *settings;
     Arena arena;
     Workspace *ws;
     PatchOptions options;
-    Patch patch;
-    Target **targets;
-    size_t count, capacity;
+    Buf input; /* a patch from stdin */
+    Str text;
+    PatchPlan plan;
+    ChangeInfo info;
+    ChangeReport report;
 } ApplyJob;
 
-static bool read_stdin(Arena *arena, Str *out, Err *err) {
-    Buf text = {0};
-    ssize_t n = 1;
-    while (n > 0 && text.len <= PATCH_MAX_BYTES && buf_reserve(&text, 65536)) {
-        n = read(STDIN_FILENO, text.ptr + text.len, 65536);
-        text.len += n > 0 ? (size_t)n : 0;
-    }
-    *out = buf_copy(&text, arena);
-    bool is_whole = n == 0 && !text.failed;
-    buf_free(&text);
-    return is_whole || err_set(err, n < 0 ? ERR_IO : ERR_LIMIT, "the patch on stdin cannot be read whole");
-}
-
-/* The target of a path, read at first sight. */
-static Target *find_target(ApplyJob *job, Str name, Err *err) {
+/* What the workspace told of an entry: the tag of a PatchEntry. */
+typedef struct Seen {
     Path path;
-    if (!ws_path(job->ws, name, &job->arena, &path, err))
-        return NULL;
-    for (size_t i = 0; i < job->count; i++)
-        if (str_eq(job->targets[i]->path.absolute, path.absolute))
-            return job->targets[i];
-    Err why = {0};
-    FileText file;
-    Target *target = ARENA_NEW(&job->arena, Target);
-    target->path = path;
-    target->text = S("");
-    target->exists = ws_read(job->ws, path, &job->arena, &file, &why);
-    if (target->exists) {
-        target->text = file.text;
-        target->seen = file.stamp;
-    } else if (why.code != ERR_NOT_FOUND) {
-        *err = why;
-        return NULL;
+    Stamp stamp;
+} Seen;
+
+/* ---- the patch ---- */
+
+static bool read_stdin(ApplyJob *job, Err *err) {
+    Buf *input = &job->input;
+    ssize_t n = 1;
+    while (n > 0 && input->len <= APPLY_MAX_BYTES && buf_reserve(input, 65536)) {
+        n = read(STDIN_FILENO, input->ptr + input->len, 65536);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else
+            input->len += n > 0 ? (size_t)n : 0;
     }
-    LIST_PUSH(&job->arena, job->targets, job->count, job->capacity, target);
-    return target;
+    job->text = buf_text(input);
+    if (n < 0)
+        return err_set_errno(err, errno, "the patch on stdin cannot be read");
+    return (n == 0 && !input->failed) ||
+           err_set(err, ERR_LIMIT, "the patch on stdin is larger than %zu MiB", APPLY_MAX_BYTES >> 20);
 }
 
-static bool is_file_mode(unsigned mode) {
-    return mode == 0 || (mode & 0170000) == 0100000;
+static bool read_patch(ApplyJob *job, Err *err) {
+    const char *file = job->settings->word_count ? job->settings->words[0] : "-";
+    return strcmp(file, "-") == 0 ? read_stdin(job, err)
+                                  : os_read_file(file, APPLY_MAX_BYTES, &job->arena, &job->text, err);
 }
 
-static bool apply_section(ApplyJob *job, const PatchFile *file, Err *err) {
-    if (!is_file_mode(file->old_mode) || !is_file_mode(file->new_mode))
-        return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch is about a link or submodule, not a file",
-                       file->line);
-    bool has_old = file->kind != PATCH_CREATE, has_new = file->kind != PATCH_DELETE;
-    bool is_moved = file->kind == PATCH_RENAME || file->kind == PATCH_COPY;
-    /* Names that differ without a word of renaming: git writes the new one and removes the old. */
-    bool is_elsewhere = file->kind == PATCH_MODIFY && !str_eq(file->old_path, file->new_path);
-    Target *from = has_old ? find_target(job, file->old_path, err) : NULL;
-    Target *to = !has_new                                ? from
-                 : has_old && !is_moved && !is_elsewhere ? from
-                                                         : find_target(job, file->new_path, err);
-    if ((has_old && !from) || !to)
+/* ---- the tree ---- */
+
+static bool look(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err) {
+    ApplyJob *job = ctx;
+    Entry entry;
+    Seen *seen = ARENA_NEW(arena, Seen);
+    if (!ws_entry(job->ws, path, APPLY_MAX_BYTES, arena, &seen->path, &entry, err))
         return false;
-    if (has_old && !from->exists)
-        return err_set(err, ERR_NOT_FOUND, "%.*s is not there", STR_ARG(file->old_path));
-    /* Like git, only what is on disk stands in the way, not what the patch itself made before. */
-    if ((!has_old || is_moved) && to->exists && to->seen.exists && to != from)
-        return err_set(err, ERR_CONFLICT, "%.*s exists already", STR_ARG(file->new_path));
-    Str text;
-    if (!patch_apply(file, has_old ? from->text : S(""), &job->options, &job->arena, &text, NULL, err))
-        return false;
-    if (!has_new && text.len)
-        return err_set(err, ERR_CONFLICT, "%.*s holds more than the patch deletes", STR_ARG(file->old_path));
-    if (file->kind == PATCH_RENAME || is_elsewhere) {
-        from->exists = false;
-        from->is_touched = true;
-    }
-    to->text = text;
-    to->exists = has_new;
-    to->is_touched = true;
-    to->mode = has_new ? file->new_mode : 0;
+    seen->stamp = entry.stamp;
+    *out = (PatchEntry){.exists = entry.exists,
+                        .is_folder = entry.is_folder,
+                        .mode = entry.is_link           ? MODE_LINK
+                                : entry.mode & ANY_EXEC ? MODE_PROGRAM
+                                                        : MODE_FILE,
+                        .text = entry.text,
+                        .tag = seen};
     return true;
 }
 
-static bool commit(ApplyJob *job, ChangeInfo *info, Err *err) {
+/* Only asked for folders that look told of; the commit finds out by itself whether they are empty. */
+static bool list(void *ctx, Str folder, Arena *arena, Str **names, size_t *count, Err *err) {
+    ApplyJob *job = ctx;
+    Str path = str_printf(arena, "%.*s/%.*s", STR_ARG(ws_root(job->ws)), STR_ARG(folder));
+    DIR *dir = opendir(path.ptr);
+    size_t capacity = 0;
+    *names = NULL;
+    *count = 0;
+    if (!dir)
+        return err_set_errno(err, errno, "cannot list %.*s", STR_ARG(folder));
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            LIST_PUSH(arena, *names, *count, capacity, str_copy(arena, str_of(entry->d_name)));
+    closedir(dir);
+    return true;
+}
+
+/* ---- the change ---- */
+
+static void add_step(ApplyJob *job, Change *change, const PatchStep *step) {
+    const Seen *seen = step->before.tag;
+    Stamp stamp = seen ? seen->stamp : (Stamp){0};
+    Path path = {str_printf(&job->arena, "%.*s/%.*s", STR_ARG(ws_root(job->ws)), STR_ARG(step->path)),
+                 step->path};
+    if (seen && seen->path.absolute.len)
+        path = seen->path;
+    if (step->before.is_folder)
+        stamp = (Stamp){0};
+    bool is_new = !step->before.exists || step->before.mode == MODE_LINK;
+    if (!step->after.exists) {
+        change_remove(change, path, stamp);
+    } else if (step->after.mode == MODE_LINK) {
+        change_put_link(change, path, stamp, step->after.text);
+    } else {
+        change_put(change, path, stamp, step->after.text);
+        if (is_new || step->before.mode != step->after.mode)
+            change_set_mode(change, path, step->after.mode & PERMISSIONS);
+    }
+}
+
+static bool commit(ApplyJob *job, Err *err) {
     Change *change = change_begin(job->ws, err);
     if (!change)
         return false;
-    change_describe(change, S("Apply a patch"));
-    for (size_t i = 0; i < job->count; i++) {
-        Target *target = job->targets[i];
-        if (!target->is_touched)
-            continue;
-        if (target->exists)
-            change_put(change, target->path, target->seen, target->text);
-        else if (target->seen.exists)
-            change_remove(change, target->path, target->seen);
-        if (target->exists && target->mode)
-            change_set_mode(change, target->path, target->mode & 0777);
-    }
-    return change_commit(change, info, err);
+    change_describe(change, job->options.reverse ? S("Take a patch back") : S("Apply a patch"));
+    change_report(change, &job->arena, &job->report);
+    for (size_t i = 0; i < job->plan.count; i++)
+        add_step(job, change, &job->plan.items[i]);
+    return change_commit(change, &job->info, err);
 }
 
-static bool apply_patch(ApplyJob *job, const Settings *settings, ChangeInfo *info, Err *err) {
-    Str text, root;
-    const char *file = settings->word_count ? settings->words[0] : "-";
-    bool ok = strcmp(file, "-") == 0 ? read_stdin(&job->arena, &text, err)
-                                     : os_read_file(file, PATCH_MAX_BYTES, &job->arena, &text, err);
-    if (!ok || !patch_parse(text, &job->options, &job->arena, &job->patch, err))
+static void tell_applied_already(const ApplyJob *job, Err *err) {
+    Err why = *err;
+    err_set(err, ERR_CONFLICT, "the patch is %s already, nothing was changed (%.*s)",
+            job->options.reverse ? "taken back" : "applied", 400, why.text);
+}
+
+static bool apply_patch(ApplyJob *job, Err *err) {
+    const Settings *settings = job->settings;
+    Patch patch;
+    Str root;
+    if (!read_patch(job, err) || !patch_parse(job->text, &job->options, &job->arena, &patch, err))
         return false;
     bool only_check = settings_has(settings, OPT_CHECK);
     if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", &job->arena, &root,
@@ -141,58 +154,93 @@ static bool apply_patch(ApplyJob *job, const Settings *settings, ChangeInfo *inf
     job->ws = ws_open(&(WorkspaceConfig){.root = root, .read_only = only_check}, file_io_disk(), err);
     if (!job->ws)
         return false;
-    for (size_t i = 0; i < job->patch.count; i++)
-        if (!apply_section(job, &job->patch.files[i], err))
-            return false;
-    return only_check || commit(job, info, err);
+    PatchSource source = {job, look, list};
+    if (!patch_plan(&patch, &job->options, source, &job->arena, &job->plan, err)) {
+        if (job->plan.is_applied_already)
+            tell_applied_already(job, err);
+        return false;
+    }
+    return only_check || !job->plan.count || commit(job, err);
 }
 
-static bool print_result(const ApplyJob *job, bool ok, bool only_check, const ChangeInfo *info,
-                         const Err *err) {
+/* ---- what is told ---- */
+
+static bool print_result(const ApplyJob *job, bool ok, const Err *err) {
+    bool only_check = settings_has(job->settings, OPT_CHECK);
     Json *json = json_object();
     json_put_bool(json, "ok", ok);
     json_put_bool(json, "applied", ok && !only_check);
+    json_put_bool(json, "already_applied", job->plan.is_applied_already);
     Json *paths = json_put_array(json, "paths");
-    for (size_t i = 0; i < job->count; i++)
-        if (job->targets[i]->is_touched)
-            json_push(paths, json_text(job->targets[i]->path.relative));
-    json_put_int(json, "files", (int64_t)json_len(paths));
-    json_put(json, "backup", info->id[0] ? json_text(str_of(info->id)) : cJSON_CreateNull());
+    for (size_t i = 0; i < job->plan.count; i++)
+        json_push(paths, json_text(job->plan.items[i].path));
+    json_put_int(json, "files", (int64_t)job->plan.count);
+    json_put_int(json, "offset_hunks", (int64_t)job->plan.report.offset_hunks);
+    json_put_int(json, "fuzzy_hunks", (int64_t)job->plan.report.fuzzy_hunks);
+    json_put(json, "backup", job->info.id[0] ? json_text(str_of(job->info.id)) : cJSON_CreateNull());
     if (!ok)
         json_put_str(json, "error", str_of(err->text));
     return command_print_json(json);
 }
 
+static void print_notes(const ApplyJob *job) {
+    const PatchReport *report = &job->plan.report;
+    if (report->offset_hunks)
+        fprintf(stderr, "%zu hunk%s stood at another line than the patch says\n", report->offset_hunks,
+                report->offset_hunks == 1 ? "" : "s");
+    if (report->fuzzy_hunks)
+        fprintf(stderr, "%zu hunk%s went on with different context or blanks: look at the result\n",
+                report->fuzzy_hunks, report->fuzzy_hunks == 1 ? "" : "s");
+    for (size_t i = 0; i < job->report.count; i++)
+        if (job->report.items[i].had_hard_links)
+            fprintf(stderr, "%.*s had other names (hard links): they keep the old text\n",
+                    STR_ARG(job->report.items[i].path.relative));
+    if (job->info.id[0])
+        fprintf(stderr, "%zu file%s changed; mux-acp undo %s takes it back\n", job->info.files,
+                job->info.files == 1 ? "" : "s", job->info.id);
+}
+
+static PatchOptions read_options(const Settings *settings) {
+    return (PatchOptions){.strip = (int)settings_count(settings, OPT_STRIP, 1),
+                          .reverse = settings_has(settings, OPT_REVERSE),
+                          .recount = settings_has(settings, OPT_RECOUNT),
+                          .unidiff_zero = settings_has(settings, OPT_UNIDIFF_ZERO),
+                          .ignore_whitespace = settings_has(settings, OPT_IGNORE_WHITESPACE),
+                          .is_tolerant = settings_has(settings, OPT_TOLERANT),
+                          .fuzz = (int)settings_count(settings, OPT_FUZZ, 0),
+                          .least_context = settings_has(settings, OPT_LEAST_CONTEXT)
+                                               ? (int)settings_count(settings, OPT_LEAST_CONTEXT, 0)
+                                               : -1};
+}
+
 static int run(const Settings *settings) {
     if (settings->word_count > 1)
         return command_usage(&COMMAND_APPLY, "one patch at a time");
-    ApplyJob job = {.options = {.strip = (int)settings_count(settings, OPT_STRIP, 1),
-                                .reverse = settings_has(settings, OPT_REVERSE),
-                                .recount = settings_has(settings, OPT_RECOUNT),
-                                .unidiff_zero = settings_has(settings, OPT_UNIDIFF_ZERO)}};
+    ApplyJob job = {.settings = settings, .options = read_options(settings)};
     Err err = {0};
-    ChangeInfo info = {0};
-    bool ok = apply_patch(&job, settings, &info, &err);
+    bool ok = apply_patch(&job, &err);
     ws_close(job.ws);
     int status = ok ? STATUS_DONE : STATUS_FAILED;
     if (settings_has(settings, OPT_JSON)) {
-        if (!print_result(&job, ok, settings_has(settings, OPT_CHECK), &info, &err))
+        if (!print_result(&job, ok, &err))
             status = STATUS_FAILED;
     } else if (!ok) {
         command_fail("apply", status, &err);
-    } else if (info.id[0]) {
-        fprintf(stderr, "%zu file%s changed; mux-acp undo %s takes it back\n", info.files,
-                info.files == 1 ? "" : "s", info.id);
+    } else {
+        print_notes(&job);
     }
+    buf_free(&job.input);
     arena_free(&job.arena);
     return status;
 }
 
 const Command COMMAND_APPLY = {
     "apply",
-    "[--root DIR] [-pN] [--check] [--reverse] [--recount] [--unidiff-zero] [--json] [FILE]",
+    "[--root DIR] [-pN] [--check] [--reverse] [--recount] [--unidiff-zero] [--ignore-whitespace] [-C N] "
+    "[--fuzz N] "
+    "[--tolerant] [--json] [FILE]",
     "applies a unified diff, all files or none, with a backup",
     OPTION(ROOT) | OPTION(STRIP) | OPTION(CHECK) | OPTION(REVERSE) | OPTION(RECOUNT) | OPTION(UNIDIFF_ZERO) |
-        OPTION(JSON),
+        OPTION(IGNORE_WHITESPACE) | OPTION(TOLERANT) | OPTION(FUZZ) | OPTION(LEAST_CONTEXT) | OPTION(JSON),
     run,
 };

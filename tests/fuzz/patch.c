@@ -35,7 +35,7 @@ static void print_and_apply(Str before, Str after) {
     Arena arena = {0};
     FileDiff file = {.old_path = S("a b"), .new_path = S("a b")};
     Buf text = {0};
-    PatchOptions options = {.strip = 1};
+    PatchOptions options = {.strip = 1, .least_context = -1};
     Patch patch;
     Str result;
     must(diff_lines(S(""), before, after, &arena, &file.hunks, NULL));
@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0)
         return 0;
     PatchOptions options = {.strip = data[0] & 3,
+                            .least_context = -1,
                             .reverse = data[0] >> 2 & 1,
                             .recount = data[0] >> 3 & 1,
                             .unidiff_zero = data[0] >> 4 & 1};

@@ -285,6 +285,7 @@ static void same_verdict_as_git(void) {
         Buf patch = {0};
         print_diff("d/f", before, after, context, &arena, &patch, is_new, is_deleted);
         PatchOptions options = {.strip = test_random() % 8 ? 1 : 2,
+                                .least_context = -1,
                                 .reverse = test_random() % 5 == 0,
                                 .recount = test_random() % 5 == 0,
                                 .unidiff_zero =
@@ -333,7 +334,7 @@ static void own_patches_round_trip(void) {
         Buf text = {0};
         print_diff("a b/\"c\"", before, after, context, &arena, &text, false, false);
         for (int reverse = 0; text.len && reverse < 2; reverse++) {
-            PatchOptions options = {.strip = 1, .reverse = reverse, .recount = i % 2};
+            PatchOptions options = {.strip = 1, .least_context = -1, .reverse = reverse, .recount = i % 2};
             Patch patch;
             Err err = {0};
             CHECK_OK(patch_parse(buf_text(&text), &options, &arena, &patch, &err), err);

@@ -1,0 +1,180 @@
+#define _GNU_SOURCE /* memrchr */
+#include "diff/patch_image_internal.h"
+
+#include <string.h>
+
+enum { INDEX_LINES = 64 };
+
+static size_t line_end(Str text, size_t at) {
+    const char *end = at < text.len ? memchr(text.ptr + at, '\n', text.len - at) : NULL;
+    return end ? (size_t)(end - text.ptr) + 1 : text.len;
+}
+
+/* Counts first, so that the index is made in one go. */
+static void index_lines(Image *image) {
+    size_t lines = 0;
+    Str text = image->old_text;
+    for (size_t at = 0; at < text.len; at = line_end(text, at))
+        lines++;
+    image->lines = lines;
+    image->index_count = lines / INDEX_LINES + 1;
+    image->index = ARENA_ARRAY(image->arena, size_t, image->index_count);
+    size_t line = 0;
+    for (size_t at = 0; at < text.len; at = line_end(text, at), line++)
+        if (line % INDEX_LINES == 0)
+            image->index[line / INDEX_LINES] = at;
+}
+
+void image_init(Image *image, Str text, Arena *arena) {
+    *image = (Image){.arena = arena, .old_text = text};
+    index_lines(image);
+    image->first = image->hint = ARENA_NEW(arena, Piece);
+    *image->first = (Piece){.text = text, .lines = image->lines};
+}
+
+/* Byte of line n of a piece, n up to its count. */
+static size_t piece_offset(const Image *image, const Piece *piece, size_t n) {
+    size_t at = 0, begin = 0;
+    if (n >= piece->lines)
+        return piece->text.len;
+    if (!piece->is_patched) {
+        size_t line = piece->first_line + n, mark = line / INDEX_LINES * INDEX_LINES;
+        if (mark >= piece->first_line) {
+            begin = (size_t)(piece->text.ptr - image->old_text.ptr);
+            at = image->index[line / INDEX_LINES] - begin;
+            n = line - mark;
+        }
+    }
+    for (; n; n--)
+        at = line_end(piece->text, at);
+    return at;
+}
+
+Spot image_seek(Image *image, size_t line) {
+    Piece *piece = image->hint;
+    size_t begin = image->hint_line;
+    line = line < image->lines ? line : image->lines;
+    while (line < begin) {
+        piece = piece->prev;
+        begin -= piece->lines;
+    }
+    while (line >= begin + piece->lines && piece->next) {
+        begin += piece->lines;
+        piece = piece->next;
+    }
+    image->hint = piece;
+    image->hint_line = begin;
+    return (Spot){piece, begin, line, piece_offset(image, piece, line - begin)};
+}
+
+Str spot_line(const Spot *spot) {
+    return str_slice(spot->piece->text, spot->at, line_end(spot->piece->text, spot->at));
+}
+
+bool spot_next(Spot *spot) {
+    Piece *piece = spot->piece;
+    if (spot->at >= piece->text.len && !piece->next)
+        return false;
+    spot->at = line_end(piece->text, spot->at);
+    spot->line++;
+    if (spot->at < piece->text.len || !piece->next)
+        return true;
+    spot->piece_line += piece->lines;
+    *spot = (Spot){piece->next, spot->piece_line, spot->piece_line, 0};
+    return true;
+}
+
+bool spot_prev(Spot *spot) {
+    if (spot->at == 0) {
+        if (!spot->piece->prev)
+            return false;
+        size_t line = spot->piece_line;
+        spot->piece = spot->piece->prev;
+        spot->piece_line -= spot->piece->lines;
+        spot->at = spot->piece->text.len;
+        spot->line = line;
+    }
+    const char *end = spot->at > 1 ? memrchr(spot->piece->text.ptr, '\n', spot->at - 1) : NULL;
+    spot->at = end ? (size_t)(end - spot->piece->text.ptr) + 1 : 0;
+    spot->line--;
+    return true;
+}
+
+/* ---- pieces ---- */
+
+static void link_after(Image *image, Piece *before, Piece *piece) {
+    piece->prev = before;
+    piece->next = before ? before->next : image->first;
+    *(before ? &before->next : &image->first) = piece;
+    if (piece->next)
+        piece->next->prev = piece;
+}
+
+static void unlink_piece(Image *image, Piece *piece) {
+    *(piece->prev ? &piece->prev->next : &image->first) = piece->next;
+    if (piece->next)
+        piece->next->prev = piece->prev;
+}
+
+/* Makes a piece begin at spot (not at the end of the image) and returns it. */
+static Piece *cut(Image *image, const Spot *spot) {
+    Piece *piece = spot->piece;
+    size_t lines = spot->line - spot->piece_line;
+    if (spot->at == 0)
+        return piece;
+    Piece *rest = ARENA_NEW(image->arena, Piece);
+    *rest = (Piece){.text = str_from(piece->text, spot->at),
+                    .lines = piece->lines - lines,
+                    .first_line = piece->first_line + lines,
+                    .is_patched = piece->is_patched};
+    piece->text.len = spot->at;
+    piece->lines = lines;
+    link_after(image, piece, rest);
+    return rest;
+}
+
+void image_replace(Image *image, Spot spot, size_t count, Str text, size_t lines) {
+    Piece *made = ARENA_NEW(image->arena, Piece);
+    bool is_at_end = spot.at >= spot.piece->text.len;
+    Piece *next = is_at_end ? NULL : cut(image, &spot);
+    Piece *last = spot.piece;
+    if (!is_at_end)
+        last = next->prev;
+    *made = (Piece){.text = text, .lines = lines, .is_patched = true};
+    link_after(image, last, made);
+    if (last && last->lines == 0)
+        unlink_piece(image, last); /* an empty image has one piece without lines */
+    image->lines = image->lines - count + lines;
+    for (size_t left = count; left && next;) {
+        Piece *gone = next;
+        if (gone->lines > left) {
+            Spot end = {gone, 0, left, piece_offset(image, gone, left)};
+            next = cut(image, &end);
+            left = gone->lines;
+        } else {
+            next = gone->next;
+        }
+        left -= gone->lines;
+        unlink_piece(image, gone);
+    }
+    image->hint = made;
+    image->hint_line = spot.line;
+    if (lines == 0 && (made->prev || made->next)) { /* nothing is left here */
+        unlink_piece(image, made);
+        image->hint = made->prev ? made->prev : made->next;
+        image->hint_line = made->prev ? spot.line - made->prev->lines : spot.line;
+    }
+}
+
+Str image_join(const Image *image, Arena *arena) {
+    size_t len = 0, at = 0;
+    for (const Piece *piece = image->first; piece; piece = piece->next)
+        len += piece->text.len;
+    char *text = arena_alloc(arena, len + 1);
+    for (const Piece *piece = image->first; piece; piece = piece->next) {
+        if (piece->text.len)
+            memcpy(text + at, piece->text.ptr, piece->text.len);
+        at += piece->text.len;
+    }
+    return (Str){text, len};
+}
