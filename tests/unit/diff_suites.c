@@ -1,6 +1,7 @@
 #include "tests/runner.h"
 
-extern const TestSuite DIFF_COMPARE_SUITE, DIFF_EDIT_SUITE, DIFF_PATCH_SUITE, DIFF_PATCH_CASES_SUITE;
-const TestSuite *const TEST_SUITES[] = {&DIFF_COMPARE_SUITE, &DIFF_EDIT_SUITE, &DIFF_PATCH_SUITE,
-                                        &DIFF_PATCH_CASES_SUITE};
+extern const TestSuite DIFF_COMPARE_SUITE, DIFF_EDIT_SUITE, DIFF_PATCH_SUITE, DIFF_PATCH_CASES_SUITE,
+    DIFF_PRINT_SUITE, DIFF_TREE_SUITE;
+const TestSuite *const TEST_SUITES[] = {&DIFF_COMPARE_SUITE,     &DIFF_EDIT_SUITE,  &DIFF_PATCH_SUITE,
+                                        &DIFF_PATCH_CASES_SUITE, &DIFF_PRINT_SUITE, &DIFF_TREE_SUITE};
 const size_t TEST_SUITE_COUNT = sizeof TEST_SUITES / sizeof *TEST_SUITES;
