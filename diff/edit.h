@@ -64,7 +64,7 @@ typedef struct EditParser {
 
 void edit_begin(EditParser *parser, EditFormat format, Arena *arena);
 void edit_feed(EditParser *parser, Str piece);
-/* EDIT_ANY: whether the last complete line belongs to an edit (a marker, its path, its text, its fence)
+/* Whether the last complete line belongs to an edit (a marker, its path, its text, its fence)
  * rather than to the prose; a path line in front of an edit is known only when the edit begins. */
 bool edit_took_line(const EditParser *parser);
 /* How many edits are complete so far (for progress while streaming). */

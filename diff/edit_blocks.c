@@ -293,13 +293,11 @@ static void prose_line(EditParser *parser, Span span) {
     if (edit_open_block(parser, span) || edit_closes_nothing(parser, line))
         return;
     bool fence = fence_read(line, &info), was_after = s->is_after_block;
-    if (was_after && line_is_blank(line)) {
-        edit_add_prose(parser, span, false);
+    s->is_after_block = was_after && line_is_blank(line);
+    if (was_after && edit_take_closing_fence(parser, line))
         return;
-    }
-    s->is_after_block = false;
-    if (!was_after || !edit_take_closing_fence(parser, line))
-        edit_add_prose(parser, span, fence);
+    s->took_line = false;
+    edit_add_prose(parser, span, fence);
 }
 
 void edit_block_line(EditParser *parser, Span line) {

@@ -40,6 +40,7 @@ static void read_line(EditParser *parser, size_t end) {
     Span line = {s->line_begin, end};
     s->line_begin = end;
     s->line_number++;
+    s->took_line = true;
     if (s->err.code)
         return;
     switch (parser->format) {

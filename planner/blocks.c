@@ -1,14 +1,24 @@
 /* The full style, for models that follow instructions: one prompt with several files, an answer of prose and
  * search/replace blocks. Blocks are forced to be verbatim and unique while they are written, then parsed,
- * located and checked; a reply that cannot be used is asked for once more with the exact reason. */
+ * located and checked (blocks_take.c). Of a reply that cannot be used, what failed is asked for once more
+ * with the exact reason; when a file fails twice, in a form that is easier to get right: a definition by its
+ * name, then the whole file if it is small. */
 #include <string.h>
 
 #include "base/utf8.h"
+#include "planner/blocks_take.h"
 #include "planner/line_check.h"
 #include "planner/planner_internal.h"
 #include "planner/reply_stream.h"
 
-enum { MOST_FILES = 12, LISTING_LINES = 60, MOST_TRIES = 2, MOST_CUT_REPLY = 400 };
+enum {
+    MOST_FILES = 12,
+    LISTING_LINES = 60,
+    MOST_TRIES = 4,
+    FORCED_TRIES = 2,
+    SMALL_FILE = 150,
+    MOST_CUT_REPLY = 400
+};
 
 typedef struct Shown {
     PromptFile *files;
@@ -157,17 +167,19 @@ typedef struct Reply {
     Err problem;
 } Reply;
 
-static bool generate(Turn *turn, const Shown *shown, bool edits_only, Reply *reply, Err *err) {
+/* Replies are forced into blocks, unless they come from a script or another form was asked for. */
+static bool generate(Turn *turn, const Shown *shown, int attempt, Reply *reply, Err *err) {
     GrammarSpec grammar = {.form = FORM_BLOCKS,
                            .files = shown->grammar,
                            .file_count = shown->count,
                            .allow_new_files = true,
-                           .edits_only = edits_only};
+                           .edits_only = attempt > 0};
     Sampling sampling = {.seed = turn->session->planner->config.seed};
     ReplyStream stream;
-    reply_stream_begin(&stream, turn);
+    bool is_free = chat_card(turn->chat)->is_scripted || attempt >= FORCED_TRIES;
+    reply_stream_begin(&stream, turn, is_free ? EDIT_ANY : EDIT_BLOCKS);
     Usage usage = {0};
-    const GrammarSpec *form = chat_card(turn->chat)->is_scripted ? NULL : &grammar;
+    const GrammarSpec *form = is_free ? NULL : &grammar;
     ChatSink sink = {.ctx = &stream, .text = reply_stream_feed};
     bool ok = chat_generate(turn->chat, &sampling, form, sink, &usage, err);
     turn_add_usage(turn, &usage);
@@ -212,91 +224,7 @@ static bool sync_prompt(Turn *turn, Err *err) {
     }
 }
 
-/* ---- taking the edits ---- */
-
-typedef struct FileEdits {
-    FileWork *file;
-    Place *places;
-    size_t count, capacity;
-} FileEdits;
-
-static bool edit_target(Turn *turn, const Edit *edit, FileWork **file, Err *err) {
-    *file = turn_file(turn, edit->path, err);
-    if (*file)
-        return true;
-    if (err->code != ERR_NOT_FOUND)
-        return false;
-    if (edit->old_text.len)
-        return err_set(
-            err, ERR_NOT_FOUND,
-            "there is no file %.*s; use one of the paths shown, or leave SEARCH empty to create it",
-            STR_ARG(edit->path));
-    *file = turn_new_file(turn, edit->path, err);
-    return *file != NULL;
-}
-
-static bool place_edit(Turn *turn, const Edit *edit, FileEdits *all, size_t *count, Err *err) {
-    FileWork *file;
-    if (!edit_target(turn, edit, &file, err))
-        return false;
-    FileEdits *entry = NULL;
-    for (size_t i = 0; i < *count && !entry; i++)
-        if (all[i].file == file)
-            entry = &all[i];
-    if (!entry) {
-        entry = &all[(*count)++];
-        *entry = (FileEdits){.file = file};
-    }
-    Place place;
-    if (!edit_locate(file->seen.text, edit, NULL, &turn->arena, &place, err))
-        return err_wrap(err, "%.*s", STR_ARG(file->path.relative));
-    if (place.already_applied) {
-        turn_thought(turn, str_printf(&turn->arena, "%.*s holds that change already.\n",
-                                      STR_ARG(file->path.relative)));
-        return true;
-    }
-    if (place.level > MATCH_LINE_ENDINGS)
-        turn_thought(turn,
-                     str_printf(&turn->arena,
-                                "%.*s: the text to replace matched only approximately; look at it closely.\n",
-                                STR_ARG(file->path.relative)));
-    LIST_PUSH(&turn->arena, entry->places, entry->count, entry->capacity, place);
-    return true;
-}
-
-static bool build_file(Turn *turn, FileEdits *edits, Err *err) {
-    FileWork *file = edits->file;
-    Str text;
-    if (edits->count == 0)
-        return true;
-    if (!edit_apply(file->seen.text, edits->places, edits->count, &turn->arena, &text, err))
-        return err_wrap(err, "%.*s", STR_ARG(file->path.relative));
-    SyntaxErrors worse;
-    if (!file->is_new && syntax_is_worse(file->language, file->seen.text, text, &turn->arena, &worse))
-        return err_set(err, ERR_INVALID, "after these edits %.*s has a syntax error at line %zu: %.*s",
-                       STR_ARG(file->path.relative), worse.first_line + 1,
-                       STR_ARG(str_slice(str_trim(worse.first_text), 0, 120)));
-    file->new_text = text;
-    return true;
-}
-
-/* All edits on the texts as seen, or none: the first problem is what the model is told. */
-static bool take_edits(Turn *turn, const EditList *edits, Err *problem) {
-    for (size_t i = 0; i < turn->file_count; i++) {
-        turn->files[i]->new_text = turn->files[i]->is_new ? (Str){0} : turn->files[i]->seen.text;
-        turn->files[i]->rationale = str_slice(str_trim(edits->prose), 0, 400);
-    }
-    FileEdits *all = ARENA_ARRAY(&turn->arena, FileEdits, edits->count + 1);
-    size_t count = 0;
-    bool ok = true;
-    for (size_t i = 0; ok && i < edits->count; i++)
-        ok = place_edit(turn, &edits->items[i], all, &count, problem);
-    for (size_t i = 0; ok && i < count; i++)
-        ok = build_file(turn, &all[i], problem);
-    for (size_t i = 0; !ok && i < turn->file_count; i++)
-        turn->files[i]->new_text = turn->files[i]->is_new ? (Str){0} : turn->files[i]->seen.text;
-    return ok;
-}
+/* ---- tries ---- */
 
 static bool wants_change(const Request *r) {
     static const char *const VERBS[] = {"add",      "change",    "create", "fix",     "make", "move",
@@ -313,9 +241,10 @@ static bool wants_change(const Request *r) {
 
 /* One try: generate, parse, locate, build. True when the reply can be used; problem says why not. Of a
  * useless reply that filled the context only the beginning is kept: the next try needs the room. */
-static bool try_reply(Turn *turn, const Shown *shown, bool edits_only, bool *failed, Err *problem, Err *err) {
+static bool try_reply(Turn *turn, const Shown *shown, int attempt, Taken *taken, bool *failed, Err *problem,
+                      Err *err) {
     Reply reply;
-    *failed = !sync_prompt(turn, err) || !generate(turn, shown, edits_only, &reply, err);
+    *failed = !sync_prompt(turn, err) || !generate(turn, shown, attempt, &reply, err);
     if (*failed)
         return false;
     bool is_useless = reply.is_malformed || reply.edits.count == 0;
@@ -323,14 +252,46 @@ static bool try_reply(Turn *turn, const Shown *shown, bool edits_only, bool *fai
     push_history(turn, ROLE_ASSISTANT,
                  str_slice(reply.text, 0, utf8_complete(str_slice(reply.text, 0, kept))));
     turn->reply = reply.edits.prose;
+    taken->failed = NULL;
     if (reply.is_malformed) {
         *problem = reply.problem;
         return false;
     }
-    bool scripted = chat_card(turn->chat)->is_scripted;
-    if (reply.edits.count == 0 && !scripted && wants_change(&turn->request))
-        return err_set(problem, ERR_INVALID, "it holds no search/replace block");
-    return take_edits(turn, &reply.edits, problem);
+    bool is_asked = !chat_card(turn->chat)->is_scripted && wants_change(&turn->request);
+    if (reply.edits.count == 0 && (is_asked || taken->replies))
+        return err_set(problem, ERR_INVALID, "it holds no edit");
+    return take_edits(turn, taken, &reply.edits, problem);
+}
+
+static size_t line_count(Str text) {
+    size_t lines = 0;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.ptr[i] == '\n';
+    return lines;
+}
+
+/* The form to ask for after `attempt` tries; false: there is no point in another one. */
+static bool choose_form(const Taken *taken, int attempt, RetryForm *form) {
+    *form = RETRY_BLOCKS;
+    if (attempt < FORCED_TRIES)
+        return true;
+    const FileWork *file = taken->failed;
+    if (!file || taken->failed_times < FORCED_TRIES || file->is_new)
+        return false;
+    *form = RETRY_WHOLE;
+    if (taken->failed_times == FORCED_TRIES && file->language != LANGUAGE_NONE)
+        *form = RETRY_SYMBOL;
+    return *form == RETRY_SYMBOL || line_count(file->seen.text) <= SMALL_FILE;
+}
+
+static void ask_again(Turn *turn, const Taken *taken, const Err *problem, RetryForm form) {
+    Buf retry = {0}, kept = {0};
+    taken_list(taken, &kept);
+    prompt_full_retry(str_of(problem->text), buf_text(&kept), form,
+                      taken->failed ? taken->failed->path.relative : S(""), &retry);
+    push_history(turn, ROLE_USER, buf_text(&retry));
+    buf_free(&kept);
+    buf_free(&retry);
 }
 
 bool blocks_run(Turn *turn, Err *err) {
@@ -342,21 +303,21 @@ bool blocks_run(Turn *turn, Err *err) {
     prompt_full_user(listing_text(turn), shown.files, shown.count, turn->request.text, &user);
     push_history(turn, ROLE_USER, buf_text(&user));
     buf_free(&user);
+    Taken taken = {0};
     Err problem = {0};
-    for (int i = 0; i < MOST_TRIES; i++) {
+    for (int attempt = 0; attempt < MOST_TRIES; attempt++) {
         if (turn_is_cancelled(turn))
             return err_set(err, ERR_CANCELLED, "cancelled");
         bool failed;
-        if (try_reply(turn, &shown, i > 0, &failed, &problem, err))
+        RetryForm form;
+        if (try_reply(turn, &shown, attempt, &taken, &failed, &problem, err))
             return true;
         if (failed)
             return false;
         turn_thought(turn, str_printf(&turn->arena, "The reply could not be used: %s\n", problem.text));
-        Buf retry = {0};
-        prompt_full_retry(str_of(problem.text), &retry);
-        if (i + 1 < MOST_TRIES)
-            push_history(turn, ROLE_USER, buf_text(&retry));
-        buf_free(&retry);
+        if (attempt + 1 == MOST_TRIES || !choose_form(&taken, attempt + 1, &form))
+            break;
+        ask_again(turn, &taken, &problem, form);
     }
     turn_problem(turn, str_of(problem.text));
     return true;

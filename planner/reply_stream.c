@@ -2,16 +2,9 @@
 
 enum { HOLD_LINES = 2 };
 
-void reply_stream_begin(ReplyStream *stream, Turn *turn) {
+void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format) {
     *stream = (ReplyStream){.turn = turn};
-    edit_begin(&stream->parser, EDIT_BLOCKS, &turn->arena);
-}
-
-static bool is_marker(Str line, char sign, Str word) {
-    size_t n = 0;
-    while (n < line.len && line.ptr[n] == sign)
-        n++;
-    return n >= 5 && n <= 9 && str_starts(str_trim(str_from(line, n)), word);
+    edit_begin(&stream->parser, format, &turn->arena);
 }
 
 static void release(ReplyStream *s) {
@@ -51,10 +44,7 @@ static void take_line(ReplyStream *s, Str line) {
     }
     buf_str(&s->all, line);
     edit_feed(&s->parser, line);
-    if (s->is_in_block) {
-        s->is_in_block = !is_marker(text, '>', S(""));
-    } else if (is_marker(text, '<', S("SEARCH")) || is_marker(text, '<', S("ORIGINAL"))) {
-        s->is_in_block = true;
+    if (edit_took_line(&s->parser)) {
         buf_clear(&s->held); /* the path line, and a fence above it */
         s->held_lines = 0;
     } else {

@@ -1,4 +1,4 @@
-/* ReplyStream: a reply as it is generated: prose to the user at once, thinking apart, edit blocks to the
+/* ReplyStream: a reply as it is generated: prose to the user at once, thinking apart, edits to the
  * parser only. */
 #ifndef MUX_PLANNER_REPLY_STREAM_H
 #define MUX_PLANNER_REPLY_STREAM_H
@@ -12,10 +12,10 @@ typedef struct ReplyStream {
     Buf line; /* the line not yet ended */
     Buf held; /* whole lines held back: a path or fence line shows only when no block follows */
     size_t held_lines;
-    bool is_thinking, is_in_block, has_started;
+    bool is_thinking, has_started;
 } ReplyStream;
 
-void reply_stream_begin(ReplyStream *stream, Turn *turn);
+void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format);
 bool reply_stream_feed(void *stream, Str piece); /* ChatSink.text */
 /* False with the parser's sentence when the edits are malformed. *text (turn lifetime) is the reply without
  * thinking. */

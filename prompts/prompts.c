@@ -97,10 +97,36 @@ void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str re
     buf_char(out, '\n');
 }
 
-void prompt_full_retry(Str problem, Buf *out) {
+static void print_form(RetryForm form, Str path, Buf *out) {
+    switch (form) {
+    case RETRY_BLOCKS:
+        buf_cstr(out, "as search/replace blocks, with this corrected. Only the blocks, no other text.\n");
+        break;
+    case RETRY_SYMBOL:
+        buf_cstr(out,
+                 "by giving each function or class that changes whole and by its name, in this form:\n\n");
+        buf_str(out, path);
+        buf_cstr(out, "\n<<<<<<< SYMBOL name\nthe whole new definition\n>>>>>>> END\n\n"
+                      "A method is named Class.method. Only these blocks, no other text.\n");
+        break;
+    case RETRY_WHOLE:
+        buf_cstr(out, "by giving the whole new text of the file, every line of it, in this form:\n\n");
+        buf_str(out, path);
+        buf_cstr(out, "\n````\nthe whole file\n````\n\nNo other text.\n");
+        break;
+    }
+}
+
+void prompt_full_retry(Str problem, Str kept, RetryForm form, Str path, Buf *out) {
     buf_cstr(out, "That reply could not be used: ");
     buf_str(out, problem);
-    buf_cstr(out, "\nSend the edits for the original request again as search/replace blocks, with this "
-                  "corrected. Only the blocks, no other "
-                  "text.\n");
+    if (kept.len) {
+        buf_cstr(out, "\n\nThese edits fit and are kept; do not send them again:\n");
+        buf_str(out, kept);
+        buf_cstr(out, "\nSend what is still missing");
+    } else {
+        buf_cstr(out, "\nSend the edits for the original request again");
+    }
+    buf_char(out, ' ');
+    print_form(form, path, out);
 }

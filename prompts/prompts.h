@@ -26,7 +26,15 @@ void prompt_labels(Str request, Str path, Str excerpt, int first_label, Buf *out
 Str prompt_full_system(void);
 /* The user message: what changes least comes first (file list, files), the request last. */
 void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str request, Buf *out);
-/* A retry in the same conversation: what was wrong with the last reply, and what to send now. */
-void prompt_full_retry(Str problem, Buf *out);
+/* What a retry asks for. */
+typedef enum RetryForm {
+    RETRY_BLOCKS, /* search/replace blocks */
+    RETRY_SYMBOL, /* whole definitions by name */
+    RETRY_WHOLE,  /* the whole file */
+} RetryForm;
+
+/* A retry in the same conversation: what was wrong with the last reply, which of its edits are kept (a line
+ * each, or empty), and what to send now. path: the file that failed; empty when that is not known. */
+void prompt_full_retry(Str problem, Str kept, RetryForm form, Str path, Buf *out);
 
 #endif

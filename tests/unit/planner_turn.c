@@ -199,8 +199,8 @@ static void test_all_or_nothing(void) {
     House h;
     house_open(&h,
                "--- reply\n" BLOCK("a.py", "    return 2\n", "    return 22\n")
-                   BLOCK("b.py", "no such line at all\n", "x\n") "--- reply\n" BLOCK("a.py", "    return 2\n",
-                                                                                     "    return 22\n")
+                   BLOCK("b.py", "no such line at all\n",
+                         "x\n") "--- reply repeat\n" BLOCK("a.py", "    return 2\n", "    return 22\n")
                        BLOCK("b.py", "no such line at all\n", "x\n"),
                REVIEW_AUTO);
     house_turn(&h, "change a.py and b.py");
