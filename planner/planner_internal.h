@@ -56,6 +56,7 @@ typedef struct FileWork {
     Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
     bool is_deleted; /* the file goes; new_text is empty */
     Path moved_to;   /* the file leaves its path and becomes this one, with new_text; empty: it stays */
+    unsigned mode;   /* git's, of a file that goes or moves; 0: an ordinary one */
     Str tool_id;     /* its edit tool call; empty until proposed */
     Hunks hunks;
     Str unified;

@@ -8,14 +8,33 @@ static bool is_moved(const FileWork *file) {
     return file->moved_to.absolute.len > 0;
 }
 
+static bool needs_consent(const FileWork *file) {
+    return ws_needs_consent(file->path) || (is_moved(file) && ws_needs_consent(file->moved_to));
+}
+
+/* A file that goes or moves is shown, and made anew, with its own mode. */
+static void find_mode(Turn *turn, FileWork *file) {
+    Arena scratch = {0};
+    Path path;
+    Entry entry;
+    if ((file->is_deleted || is_moved(file)) &&
+        ws_entry(turn->ws, file->path.relative, FILE_MAX_BYTES, &scratch, &path, &entry, NULL) &&
+        entry.exists)
+        file->mode = entry.mode & 0111 ? 0100755 : 0100644;
+    arena_free(&scratch);
+}
+
 /* Hunks and unified text of the file's change; the text is read back and applied before anybody sees it. */
 static bool make_diff(Turn *turn, FileWork *file, Err *err) {
+    find_mode(turn, file);
     if (!diff_lines(file->path.relative, file->seen.text, file->new_text, &turn->arena, &file->hunks, err))
         return false;
     FileDiff diff = {.old_path = file->path.relative,
                      .new_path = is_moved(file) ? file->moved_to.relative : file->path.relative,
                      .is_new = file->is_new,
                      .is_deleted = file->is_deleted,
+                     .old_mode = file->mode,
+                     .new_mode = file->mode,
                      .hunks = file->hunks};
     Buf out = {0};
     bool ok = diff_print_verified(&diff, 3, &out, err);
@@ -86,11 +105,13 @@ static Str question_title(Turn *turn, const FileWork *file) {
                       file->hunks.count == 1 ? "" : "s", STR_ARG(file->path.relative));
 }
 
-/* Waits for turn_answer or a cancel. The session's memory of "always" is kept here. */
+/* Waits for turn_answer or a cancel. The session's memory of "always" is kept here; it does not allow what
+ * needs consent of its own. */
 static Decision ask_user(Turn *turn, const FileWork *file) {
     Session *s = turn->session;
+    bool is_special = needs_consent(file);
     pthread_mutex_lock(&s->lock);
-    bool allowed = s->allows_all, rejected = s->rejects_all;
+    bool allowed = s->allows_all && !is_special, rejected = s->rejects_all;
     uint64_t id = allowed || rejected ? 0 : s->next_question++;
     s->open_question = id;
     s->is_answered = false;
@@ -108,7 +129,7 @@ static Decision ask_user(Turn *turn, const FileWork *file) {
         pthread_cond_wait(&s->changed, &s->lock);
     Decision decision = s->is_answered ? s->answer : (Decision){.kind = DECISION_CANCELLED};
     s->open_question = 0;
-    if (decision.kind == DECISION_ALLOW_ALWAYS)
+    if (decision.kind == DECISION_ALLOW_ALWAYS && !is_special)
         s->allows_all = true;
     if (decision.kind == DECISION_REJECT_ALWAYS)
         s->rejects_all = true;
@@ -174,15 +195,15 @@ static bool take_decision(Turn *turn, FileWork *file, const Decision *decision, 
 static bool review_file(Turn *turn, FileWork *file, ReviewMode mode, Err *err) {
     file->is_accepted = true;
     show_file(turn, file, TOOL_PENDING, true);
-    if (mode != REVIEW_ASK)
+    if (mode == REVIEW_PLAN || (mode == REVIEW_AUTO && !needs_consent(file)))
         return true;
     Decision decision = ask_user(turn, file);
     if (!take_decision(turn, file, &decision, err))
         return false;
     if (!file->is_accepted) {
         show_file(turn, file, TOOL_FAILED, false);
-        turn_note(turn,
-                  str_printf(&turn->arena, "you rejected the changes to %.*s", STR_ARG(file->path.relative)));
+        turn_note(turn, str_printf(&turn->arena, "the changes to %.*s were rejected",
+                                   STR_ARG(file->path.relative)));
     }
     return true;
 }
@@ -215,9 +236,11 @@ bool review_run(Turn *turn, Err *err) {
 static void put_file(Change *change, const FileWork *file) {
     if (file->is_deleted || is_moved(file))
         change_remove(change, file->path, file->seen.stamp);
-    if (is_moved(file))
+    if (is_moved(file)) {
         change_put(change, file->moved_to, (Stamp){0}, file->new_text);
-    else if (!file->is_deleted)
+        if (file->mode == 0100755)
+            change_set_mode(change, file->moved_to, 0755);
+    } else if (!file->is_deleted)
         change_put(change, file->path, file->seen.stamp, file->new_text);
 }
 
