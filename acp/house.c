@@ -71,6 +71,13 @@ ConnectionHost house_host(House *house) {
     return (ConnectionHost){.ctx = house, .planner = host_planner, .models = host_models};
 }
 
+WorkspaceConfig house_workspace(const Settings *settings) {
+    size_t mib = settings_count(settings, OPT_BACKUP_MIB, 0);
+    return (WorkspaceConfig){.backup_count = settings_count(settings, OPT_BACKUP_COUNT, 0),
+                             .backup_days = settings_count(settings, OPT_BACKUP_DAYS, 0),
+                             .backup_bytes = mib < SIZE_MAX >> 20 ? mib << 20 : SIZE_MAX};
+}
+
 bool house_folder(const char *given, Arena *arena, Str *out, Err *err) {
     char path[PATH_MAX];
     struct stat st;

@@ -6,6 +6,7 @@
 #include "acp/connection.h"
 #include "engine/engine.h"
 #include "planner/planner.h"
+#include "workspace/workspace.h"
 
 typedef struct House {
     const Settings *settings; /* outlives the house */
@@ -26,6 +27,10 @@ bool house_uses_embedded(const House *house);
 /* The note as a paragraph for the conversation; empty when a model is configured. */
 Str house_note(const House *house);
 ConnectionHost house_host(House *house);
+
+/* What every command that changes files takes; the root is the caller's to set. */
+#define OPTIONS_BACKUP (OPTION(BACKUP_COUNT) | OPTION(BACKUP_DAYS) | OPTION(BACKUP_MIB))
+WorkspaceConfig house_workspace(const Settings *settings);
 
 /* The folder of --cwd (or the current one), absolute, without symlinks; false with a sentence. */
 bool house_folder(const char *given, Arena *arena, Str *out, Err *err);

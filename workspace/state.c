@@ -106,36 +106,118 @@ int state_peek(const Workspace *ws) {
     return fd;
 }
 
-/* Keeps a `.mux` out of every version control that reads .gitignore. */
+/* Keeps a `.mux` out of every version control that reads .gitignore. An empty one is what a full disk or a
+ * crash left. */
 static bool write_ignore(int state_fd) {
-    int fd = open_retry(state_fd, ".gitignore", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return errno == EEXIST;
-    bool ok = os_write_all(fd, S("*\n"), NULL);
-    close(fd);
+    struct stat st;
+    int fd = open_retry(state_fd, ".gitignore", O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    ok = ok && (st.st_size > 0 || os_write_all(fd, S("*\n"), NULL));
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = e;
     return ok;
 }
 
+/* What was made before it went wrong goes again; what holds anything stays. */
+static void state_unmake(int parent, int fd, const char *name) {
+    struct stat st;
+    if (fd >= 0) {
+        unlinkat(fd, "txn", AT_REMOVEDIR);
+        if (fstatat(fd, "txn", &st, AT_SYMLINK_NOFOLLOW) != 0)
+            unlinkat(fd, ".gitignore", 0);
+    }
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
 static bool state_make(const Workspace *ws, Err *err) {
-    int parent = open_parent(ws);
-    int fd = -1;
-    bool is_new = false;
-    bool ok = parent >= 0 && make_folder(parent, state_name(ws), &is_new) &&
-              (fd = open_folder(parent, state_name(ws))) >= 0 && (ws->has_git || write_ignore(fd)) &&
-              make_folder(fd, "txn", &is_new) && (!is_new || (sync_fd(fd) && sync_fd(parent)));
+    const char *name = state_name(ws);
+    int parent = open_parent(ws), fd = -1;
+    bool is_new = false, has_new_txn = false;
+    bool ok = parent >= 0 && make_folder(parent, name, &is_new) && (fd = open_folder(parent, name)) >= 0 &&
+              (ws->has_git || write_ignore(fd)) && make_folder(fd, "txn", &has_new_txn) &&
+              (!(is_new || has_new_txn) || (sync_fd(fd) && sync_fd(parent)));
     int e = errno;
+    if (!ok && is_new)
+        state_unmake(parent, fd, name);
     if (fd >= 0)
         close(fd);
     if (parent >= 0)
         close(parent);
-    if (!ok)
-        err_set_errno(err, e, "cannot make the folder %.*s/%s for backups",
-                      STR_ARG(ws->has_git ? ws->git.path : ws->anchor.path), state_name(ws));
-    return ok;
+    Str folder = ws->has_git ? ws->git.path : ws->anchor.path;
+    if (!ok && (e == ELOOP || e == ENOTDIR))
+        return err_set(err, ERR_DENIED,
+                       "%.*s/%s is no folder, so there is no place for backups; nothing was changed",
+                       STR_ARG(folder), name);
+    return ok || err_set_errno(err, e, "nothing was changed: cannot make the folder %.*s/%s for backups",
+                               STR_ARG(folder), name);
 }
 
 static void sleep_ms(long ms) {
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+/* ---- the lock ---- */
+
+/* Which process this is, whatever becomes of its number: the boot and the moment of its start too. */
+typedef struct Holder {
+    long pid;
+    unsigned long long start; /* clock ticks after the boot: field 22 of /proc/PID/stat */
+    char boot[40];
+} Holder;
+
+static unsigned long long start_of(long pid) {
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    int fd = open_retry(AT_FDCWD, path, O_RDONLY, 0);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    char *at = strrchr(text, ')'); /* the name may hold anything */
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+static void holder_self(Holder *out) {
+    *out = (Holder){.pid = (long)getpid(), .start = start_of((long)getpid())};
+    int fd = open_retry(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+    ssize_t n = fd < 0 ? -1 : read(fd, out->boot, 36);
+    if (fd >= 0)
+        close(fd);
+    snprintf(out->boot + (n == 36 ? 36 : 0), 2, "%s", n == 36 ? "" : "-");
+}
+
+/* The lock itself is flock's; the text says who holds it. */
+static void lock_write(int fd) {
+    Holder self;
+    char text[160];
+    holder_self(&self);
+    int n = snprintf(text, sizeof text, "pid %ld start %llu boot %s\n", self.pid, self.start, self.boot);
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
+        /* the lock holds without its text too */
+    }
+}
+
+static bool lock_refuse(int fd, Err *err) {
+    Holder holder = {0}, self;
+    char text[160] = "";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    if (n <= 0 || sscanf(text, "pid %ld start %llu boot %39s", &holder.pid, &holder.start, holder.boot) != 3)
+        return err_set(err, ERR_CONFLICT,
+                       "another mux process is changing this tree; try again when it is done");
+    holder_self(&self);
+    bool is_alive = strcmp(self.boot, holder.boot) == 0 && start_of(holder.pid) == holder.start;
+    return err_set(err, ERR_CONFLICT,
+                   is_alive
+                       ? "another mux process (pid %ld) is changing this tree; try again when it is done"
+                       : "the lock of this tree is held in the name of process %ld, which is not running "
+                         "here: on another computer or in another container, or as a child of that process",
+                   holder.pid);
 }
 
 static bool lock_take(Workspace *ws, double wait_ms, Err *err) {
@@ -143,28 +225,24 @@ static bool lock_take(Workspace *ws, double wait_ms, Err *err) {
     if (fd < 0)
         return err_set_errno(err, errno, "cannot open the lock in %s", state_name(ws));
     double until = os_monotonic_ms() + wait_ms;
+    int e = 0;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int e = errno;
-        if (e == EINTR)
-            continue;
-        if (e == EWOULDBLOCK && os_monotonic_ms() < until) {
+        e = errno;
+        if (e == EWOULDBLOCK && os_monotonic_ms() < until)
             sleep_ms(10);
-            continue;
-        }
-        char holder[64] = "";
-        ssize_t n = e == EWOULDBLOCK ? pread(fd, holder, sizeof holder - 1, 0) : -1;
+        else if (e != EINTR)
+            break;
+        e = 0;
+    }
+    if (e) {
+        if (e == EWOULDBLOCK)
+            lock_refuse(fd, err);
+        else
+            err_set_errno(err, e, "cannot lock %s", state_name(ws));
         close(fd);
-        if (e != EWOULDBLOCK)
-            return err_set_errno(err, e, "cannot lock %s", state_name(ws));
-        return err_set(err, ERR_CONFLICT,
-                       "another mux process (%s) is changing this tree; try again when it is done",
-                       n > 0 ? holder : "unknown");
+        return false;
     }
-    char text[64];
-    int n = snprintf(text, sizeof text, "pid %ld", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
-        /* the lock holds without its text too */
-    }
+    lock_write(fd);
     ws->lock_fd = fd;
     return true;
 }

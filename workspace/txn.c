@@ -242,22 +242,29 @@ static void tidy_displaced(Txn *txn, size_t index, const char *name) {
                  STR_ARG(file->path), STR_ARG(txn->manifest.id), late);
 }
 
+static bool tidy_temp(Txn *txn, size_t index) {
+    Spot spot;
+    if (!txn->has_temps || !spot_open(txn->ws, txn->manifest.files[index].path, txn->arena, &spot, NULL))
+        return true;
+    bool ok = txn_unlink_temp(txn, index, &spot, true);
+    spot_close(&spot);
+    return ok;
+}
+
+/* new/ goes last: as long as it is there, the next start tidies up again. */
 void txn_tidy(Txn *txn) {
-    txn_remove_left_dirs(txn);
+    bool ok = txn_remove_left_dirs(txn);
     for (size_t i = 0; i < txn->manifest.count; i++) {
         char name[32];
-        Spot spot;
         txn_gone_name(i, name);
         tidy_displaced(txn, i, name);
         txn_new_name(i, name);
         if (txn->manifest.files[i].before.exists)
             tidy_displaced(txn, i, name);
-        if (txn->has_temps && spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, NULL)) {
-            txn_unlink_temp(txn, i, &spot, true);
-            spot_close(&spot);
-        }
+        ok = tidy_temp(txn, i) && ok;
     }
-    remove_below(txn->fd, "new");
+    if (ok && (!txn->has_temps || txn_sync_dirs(txn, NULL)))
+        remove_below(txn->fd, "new");
 }
 
 void txn_close(Txn *txn) {

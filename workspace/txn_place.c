@@ -269,15 +269,14 @@ bool txn_copy(Txn *txn, const char *from, const char *to, unsigned mode, Stamp *
     return copy_between(txn->fd, from, txn->fd, to, mode, stamp, err);
 }
 
-void txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_safe) {
+bool txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_safe) {
     char name[96];
     if (spot->dir < 0)
-        return;
+        return true;
     part_name(txn, index, name);
-    unlinkat(spot->dir, name, 0);
+    bool ok = unlinkat(spot->dir, name, 0) == 0 || errno == ENOENT;
     txn_temp_name(txn, index, name);
-    if (is_safe)
-        unlinkat(spot->dir, name, 0);
+    return !is_safe || ((unlinkat(spot->dir, name, 0) == 0 || errno == ENOENT) && ok);
 }
 
 static bool copy_beside(const Txn *txn, size_t index, const Spot *spot, const char *staged, const char *temp,
@@ -310,8 +309,9 @@ static bool place_far(Txn *txn, size_t index, const Spot *spot, const char *stag
                        : remove_to(spot->dir, temp, spot, expected, &is_far, &why));
     /* after a conflict our own copy is back under that name; after anything worse it may be somebody's text
      */
-    if (ok || !is_copied || why.code == ERR_CONFLICT)
-        unlinkat(spot->dir, temp, 0);
+    if ((ok || !is_copied || why.code == ERR_CONFLICT) && unlinkat(spot->dir, temp, 0) != 0 &&
+        errno != ENOENT && ok)
+        ok = err_set_errno(&why, errno, "cannot remove the temporary name beside %.*s", STR_ARG(spot->shown));
     if (!ok && err)
         *err = why;
     return ok;

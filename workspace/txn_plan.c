@@ -302,24 +302,28 @@ bool txn_restore_dirs(Txn *txn, Err *err) {
     return make_dirs(txn, txn->manifest.cleared_dirs, txn->manifest.cleared_dir_count, true, err);
 }
 
+/* False: errno tells why. What is not there or no folder any more counts as removed. */
 static bool remove_dir(Txn *txn, Str path) {
     Spot spot;
+    errno = EACCES;
     if (!spot_open(txn->ws, path, txn->arena, &spot, NULL))
         return false;
     int failed = spot.dir < 0 ? 0 : unlinkat(spot.dir, spot.name, AT_REMOVEDIR);
     int e = errno;
-    if (spot.dir >= 0 && !failed)
-        sync_fd(spot.dir);
+    bool ok = !failed || e == ENOENT || e == ENOTDIR;
+    if (spot.dir >= 0 && !failed && !sync_fd(spot.dir)) {
+        e = errno;
+        ok = false;
+    }
     spot_close(&spot);
     errno = e;
-    return !failed;
+    return ok;
 }
 
-/* What is no folder any more was cleared already. */
 bool txn_clear_dirs(Txn *txn, Err *err) {
     for (size_t i = 0; i < txn->manifest.cleared_dir_count; i++) {
         Str path = txn->manifest.cleared_dirs[i].path;
-        if (remove_dir(txn, path) || errno == ENOENT || errno == ENOTDIR)
+        if (remove_dir(txn, path))
             continue;
         if (errno == ENOTEMPTY || errno == EEXIST)
             return err_set(err, ERR_CONFLICT, "something new was put into the folder %.*s meanwhile",
@@ -334,9 +338,12 @@ void txn_remove_made_dirs(Txn *txn) {
         remove_dir(txn, txn->manifest.made_dirs[i].path);
 }
 
-void txn_remove_left_dirs(Txn *txn) {
+bool txn_remove_left_dirs(Txn *txn) {
+    bool ok = true;
     for (size_t i = 0; i < txn->manifest.left_dir_count; i++)
-        remove_dir(txn, txn->manifest.left_dirs[i]);
+        if (!remove_dir(txn, txn->manifest.left_dirs[i]) && errno != ENOTEMPTY && errno != EEXIST)
+            ok = false;
+    return ok;
 }
 
 static bool sync_folder_of(Txn *txn, Str path, StrSet *done, Err *err) {

@@ -201,8 +201,9 @@ void txn_new_name(size_t index, char out[32]);  /* new/N: the new text, after pl
 void txn_gone_name(size_t index, char out[32]); /* gone-N: what a removal displaced */
 /* Beside the target, where our folder is on another mount: the new text, after placing the displaced one. */
 void txn_temp_name(const Txn *txn, size_t index, char out[96]);
-/* is_safe: what has that name is spent, not only an unfinished copy. */
-void txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_safe);
+/* is_safe: what has that name is spent, not only an unfinished copy. False when one was there and could not
+ * be removed; a sync of the folder is the caller's. */
+bool txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_safe);
 /* A copy of a file of the transaction's folder under another name there, with owner, attributes and mode,
  * synced; what it holds in *stamp. */
 bool txn_copy(Txn *txn, const char *from, const char *to, unsigned mode, Stamp *stamp, Err *err);
@@ -223,8 +224,8 @@ bool txn_make_dirs(Txn *txn, Err *err);
 bool txn_clear_dirs(Txn *txn, Err *err);
 bool txn_restore_dirs(Txn *txn, Err *err); /* those that were cleared */
 void txn_remove_made_dirs(Txn *txn);       /* those that are empty */
-void txn_remove_left_dirs(Txn *txn);
-bool txn_sync_dirs(Txn *txn, Err *err); /* fsync of every folder that the transaction touched */
+bool txn_remove_left_dirs(Txn *txn);       /* false: one could not be, though it is empty */
+bool txn_sync_dirs(Txn *txn, Err *err);    /* fsync of every folder that the transaction touched */
 
 /* ---- txn.c ---- */
 

@@ -10,7 +10,11 @@ static Workspace *open_root(const Settings *settings, Arena *arena, WorkspaceCon
     Str root;
     if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", arena, &root, err))
         return NULL;
+    WorkspaceConfig limits = house_workspace(settings);
     config.root = root;
+    config.backup_count = limits.backup_count;
+    config.backup_days = limits.backup_days;
+    config.backup_bytes = limits.backup_bytes;
     return ws_open(&config, file_io_disk(), err);
 }
 
@@ -111,7 +115,7 @@ static int run_recover(const Settings *settings) {
 
 const Command COMMAND_UNDO = {"undo", "[--root DIR] [--json] [ID]",
                               "takes back an applied change, by default the newest",
-                              OPTION(ROOT) | OPTION(JSON), run_undo};
+                              OPTION(ROOT) | OPTION(JSON) | OPTIONS_BACKUP, run_undo};
 const Command COMMAND_BACKUPS = {"backups", "[--root DIR] [--json]",
                                  "lists the changes that can be taken back", OPTION(ROOT) | OPTION(JSON),
                                  run_backups};
