@@ -388,6 +388,35 @@ static void test_modes(void) {
     table_close(&t);
 }
 
+/* What other programs run without asking is asked about even where everything is applied. */
+static void test_consent(void) {
+    static const char MODEL[] =
+        "--- reply\n" BLOCK(".envrc", "export A=1\n", "export A=2\n") BLOCK("b.txt", "one\n", "uno\n");
+    static const struct {
+        bool has_no_terminal;
+        const char *keys;
+        int status;
+    } CASES[] = {{false, "y", 0}, {false, "n", 0}, {true, NULL, 1}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Table t;
+        table_open(&t, MODEL);
+        write_bytes(&t, "work/.envrc", S("export A=1\n"));
+        write_bytes(&t, "work/b.txt", S("one\n"));
+        t.mode = "--apply";
+        t.has_no_terminal = CASES[i].has_no_terminal;
+        start(&t, "change .envrc and b.txt");
+        if (CASES[i].keys)
+            type_keys(&t, CASES[i].keys);
+        finish(&t, CASES[i].status);
+        bool is_allowed = CASES[i].keys && CASES[i].keys[0] == 'y';
+        CHECK_STR(read_text(&t, "work/.envrc"), is_allowed ? S("export A=2\n") : S("export A=1\n"));
+        CHECK_STR(read_text(&t, "work/b.txt"), S("uno\n"));
+        CHECK(CASES[i].keys || str_contains(read_text(&t, "err"), S(".envrc was not asked about")));
+        CHECK(!str_contains(seen(&t), S("b.txt")));
+        table_close(&t);
+    }
+}
+
 /* ---- the editor ---- */
 
 static void use_editor(Table *t, const char *script) {
@@ -604,6 +633,7 @@ static const TestCase CASES[] = {
     {"no_terminal", test_no_terminal},
     {"resize", test_resize},
     {"modes", test_modes},
+    {"consent", test_consent},
     {"editor", test_editor},
     {"editor_is_chosen", test_editor_is_chosen},
     {"editor_keeps_the_interrupt", test_editor_keeps_the_interrupt},
