@@ -45,6 +45,8 @@ typedef struct SessionConfig {
     Str model; /* empty = the engine's default */
     ReviewMode review;
     bool has_client_files; /* io belongs to an editor: its write method is used, its answers are awaited */
+    /* How many backups are kept, as in WorkspaceConfig; 0: its defaults. */
+    size_t backup_count, backup_days, backup_bytes;
 } SessionConfig;
 
 /* Does not load the model. Takes io by value; its ctx must outlive the session. */

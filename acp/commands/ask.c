@@ -254,7 +254,12 @@ static int run(const Settings *settings) {
     house_init(&house, settings);
     Str prompt = settings_words(settings, &result.arena);
     const char *cwd = settings_has(settings, OPT_CWD) ? settings->values[OPT_CWD] : ".";
-    SessionConfig config = {.id = S("ask"), .review = wanted_review(settings)};
+    WorkspaceConfig limits = house_workspace(settings);
+    SessionConfig config = {.id = S("ask"),
+                            .review = wanted_review(settings),
+                            .backup_count = limits.backup_count,
+                            .backup_days = limits.backup_days,
+                            .backup_bytes = limits.backup_bytes};
     HunkDialog dialog = {0};
     result.dialog = &dialog;
     int status = STATUS_CANNOT_START;
@@ -289,6 +294,6 @@ const Command COMMAND_ASK = {
     "[--cwd DIR] [--model M] [--apply|--dry-run|--hunks] [--json] PROMPT",
     "one turn on a repository; prints the diff of all files",
     OPTIONS_ENGINE | OPTION(CWD) | OPTION(APPLY) | OPTION(DRY_RUN) | OPTION(HUNKS) | OPTION(JSON) |
-        OPTION(VERBOSE) | OPTION(SEED),
+        OPTION(VERBOSE) | OPTION(SEED) | OPTIONS_BACKUP,
     run,
 };

@@ -388,6 +388,38 @@ static void test_modes(void) {
     table_close(&t);
 }
 
+static size_t count_backups(Table *t) {
+    FILE *stream =
+        popen(str_printf(&t->arena, PROGRAM " backups --json --root '%.*s/work'", STR_ARG(t->tmp)).ptr, "r");
+    char text[8192];
+    CHECK(stream != NULL);
+    size_t len = fread(text, 1, sizeof text, stream), count = 0;
+    CHECK(pclose(stream) == 0);
+    Str rest = {text, len};
+    for (size_t at = 0; (at = str_find(rest, S("\"id\""), at)) != STR_NONE; at++)
+        count++;
+    return count;
+}
+
+static void test_backup_limit(void) {
+    for (size_t limit = 1; limit <= 2; limit++) {
+        Table t;
+        open_three(&t);
+        set(&t, limit == 1 ? "MUX_BACKUP_COUNT=1" : "MUX_BACKUP_COUNT=2");
+        t.mode = "--apply";
+        for (int i = 0; i < 3; i++) {
+            write_bytes(&t, "work/b.txt", S("one\ntwo\n"));
+            write_bytes(&t, "work/a.txt", numbered(&t.arena, false, "\n"));
+            unlink(path_in(&t, "work/new/c.txt").ptr);
+            start(&t, "change a.txt and b.txt and make new/c.txt");
+            finish(&t, 0);
+            pty_free(&t.pty);
+        }
+        CHECK_INT(count_backups(&t), limit);
+        table_close(&t);
+    }
+}
+
 /* What other programs run without asking is asked about even where everything is applied. */
 static void test_consent(void) {
     static const char MODEL[] =
@@ -633,6 +665,7 @@ static const TestCase CASES[] = {
     {"no_terminal", test_no_terminal},
     {"resize", test_resize},
     {"modes", test_modes},
+    {"backup_limit", test_backup_limit},
     {"consent", test_consent},
     {"editor", test_editor},
     {"editor_is_chosen", test_editor_is_chosen},
