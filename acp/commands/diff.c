@@ -49,8 +49,11 @@ static unsigned git_mode(mode_t mode) {
 
 static bool list_folder(DiffSide *side, int folder, Str relative, int depth, Err *err);
 
-/* Git's own folder is no part of a tree, and no patch may name it in any letter case. */
-static bool is_git_folder(DiffSide *side, Str relative, const char *name) {
+/* Git's own folder is no part of a tree, and no patch may name it in any letter case; nor are the backups of
+ * this program. */
+static bool is_no_part(DiffSide *side, Str relative, const char *name) {
+    if (!relative.len && strcmp(name, ".mux") == 0)
+        return true;
     if (!str_eq_nocase(str_of(name), S(".git")))
         return false;
     if (strcmp(name, ".git") != 0)
@@ -61,7 +64,7 @@ static bool is_git_folder(DiffSide *side, Str relative, const char *name) {
 
 static bool list_entry(DiffSide *side, int folder, Str relative, const char *name, int depth, Err *err) {
     struct stat st;
-    if (is_git_folder(side, relative, name))
+    if (is_no_part(side, relative, name))
         return true;
     Str path = str_printf(side->arena, "%.*s%s", STR_ARG(relative), name);
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
