@@ -80,8 +80,7 @@ static int32_t step_forward(Search *s, const Box *box, const Reach *reach, int32
     if (x == LOST)
         return LOST;
     int32_t start = x, end = box->to.y + k < box->to.x ? box->to.y + k : box->to.x;
-    const uint32_t *b = s->b - k;
-    while (x < end && s->a[x] == b[x])
+    while (x < end && s->a[x] == s->b[x - k])
         x++;
     s->work += (uint64_t)(x - start);
     return x;
@@ -96,8 +95,7 @@ static int32_t step_backward(Search *s, const Box *box, const Reach *reach, int3
     if (x == LOST)
         return LOST;
     int32_t start = x, end = box->from.y + k > box->from.x ? box->from.y + k : box->from.x;
-    const uint32_t *b = s->b - k;
-    while (x > end && s->a[x - 1] == b[x - 1])
+    while (x > end && s->a[x - 1] == s->b[x - k - 1])
         x--;
     s->work += (uint64_t)(start - x);
     return x;
