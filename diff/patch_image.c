@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* memrchr */
 #include "diff/patch_image_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { INDEX_LINES = 64 };
@@ -125,7 +126,7 @@ static Piece *cut(Image *image, const Spot *spot) {
     Piece *rest = ARENA_NEW(image->arena, Piece);
     *rest = (Piece){.text = str_from(piece->text, spot->at),
                     .lines = piece->lines - lines,
-                    .first_line = piece->first_line + lines,
+                    .first_line = piece->first_line + (piece->is_patched ? 0 : lines),
                     .is_patched = piece->is_patched};
     piece->text.len = spot->at;
     piece->lines = lines;
@@ -136,11 +137,10 @@ static Piece *cut(Image *image, const Spot *spot) {
 void image_replace(Image *image, Spot spot, size_t count, Str text, size_t lines) {
     Piece *made = ARENA_NEW(image->arena, Piece);
     bool is_at_end = spot.at >= spot.piece->text.len;
+    size_t old_line = spot.piece->first_line + (spot.piece->is_patched ? 0 : spot.line - spot.piece_line);
     Piece *next = is_at_end ? NULL : cut(image, &spot);
-    Piece *last = spot.piece;
-    if (!is_at_end)
-        last = next->prev;
-    *made = (Piece){.text = text, .lines = lines, .is_patched = true};
+    Piece *last = is_at_end ? spot.piece : next->prev;
+    *made = (Piece){.text = text, .lines = lines, .first_line = old_line, .is_patched = true};
     link_after(image, last, made);
     if (last && last->lines == 0)
         unlink_piece(image, last); /* an empty image has one piece without lines */
@@ -164,6 +164,75 @@ void image_replace(Image *image, Spot spot, size_t count, Str text, size_t lines
         image->hint = made->prev ? made->prev : made->next;
         image->hint_line = made->prev ? spot.line - made->prev->lines : spot.line;
     }
+}
+
+/* ---- lines by what they hold ---- */
+
+bool image_find_old(Spot *near, const Image *image, size_t old_line) {
+    Piece *piece = near->piece;
+    size_t begin = near->piece_line;
+    while (piece->prev && old_line < piece->first_line) {
+        piece = piece->prev;
+        begin -= piece->lines;
+    }
+    while (piece->next && piece->next->first_line <= old_line) {
+        begin += piece->lines;
+        piece = piece->next;
+    }
+    size_t n = old_line - piece->first_line;
+    bool is_there = !piece->is_patched && old_line >= piece->first_line && n < piece->lines;
+    *near = (Spot){piece, begin, begin + (is_there ? n : 0), is_there ? piece_offset(image, piece, n) : 0};
+    return is_there;
+}
+
+/* FNV-1a without blanks, 32 bits of it. */
+static uint64_t name_of_line(Str line) {
+    uint64_t hash = STR_HASH_START;
+    for (size_t i = 0; i < line.len; i++) {
+        char c = line.ptr[i];
+        if (c != ' ' && (c < '\t' || c > '\r'))
+            hash = (hash ^ (unsigned char)c) * UINT64_C(0x100000001b3);
+    }
+    return (hash ^ hash >> 32) << 32;
+}
+
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void name_lines(Image *image) {
+    Str text = image->old_text;
+    size_t lines = 0;
+    for (size_t at = 0; at < text.len; at = line_end(text, at))
+        lines++;
+    image->names = ARENA_ARRAY(image->arena, uint64_t, lines + 1);
+    for (size_t at = 0, end; at < text.len && image->name_count <= UINT32_MAX; at = end) {
+        end = line_end(text, at);
+        image->names[image->name_count] = name_of_line(str_slice(text, at, end)) | image->name_count;
+        image->name_count++;
+    }
+    qsort(image->names, image->name_count, sizeof *image->names, by_value);
+}
+
+static size_t first_name(const Image *image, uint64_t least) {
+    size_t low = 0, high = image->name_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (image->names[middle] < least)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void image_names(Image *image, Str line, size_t *begin, size_t *end) {
+    if (!image->names)
+        name_lines(image);
+    uint64_t name = name_of_line(line);
+    *begin = first_name(image, name);
+    *end = name == UINT64_MAX << 32 ? image->name_count : first_name(image, name + (UINT64_C(1) << 32));
 }
 
 Str image_join(const Image *image, Arena *arena) {

@@ -13,7 +13,7 @@ typedef struct Piece {
     struct Piece *prev, *next;
     Str text;
     size_t lines;      /* 0 only in an empty image */
-    size_t first_line; /* of the old text; not for what hunks wrote */
+    size_t first_line; /* of the old text; for what a hunk wrote, the old line that follows it */
     bool is_patched;
 } Piece;
 
@@ -26,6 +26,10 @@ typedef struct Image {
     size_t lines;
     Piece *hint; /* where the last search ended, and the number of its first line */
     size_t hint_line;
+    uint64_t
+        *names; /* of all old lines: hash without blanks, then the line's number; sorted, made when asked */
+    size_t name_count;
+    size_t walked; /* lines that searches went over */
 } Image;
 
 /* The beginning of a line, or the end of the image (then at is the end of the last piece). */
@@ -44,6 +48,11 @@ bool spot_next(Spot *spot); /* false at the end */
 bool spot_prev(Spot *spot); /* false at the beginning */
 /* `count` lines from spot on give way to text, which holds `lines` lines and is borrowed. */
 void image_replace(Image *image, Spot spot, size_t count, Str text, size_t lines);
+/* Where an old line stands now, *near being a place to begin at; false when it was replaced. */
+bool image_find_old(Spot *near, const Image *image, size_t old_line);
+/* The old lines that have the hash of `line` (as if blanks were not there): names[*begin..*end). */
+void image_names(Image *image, Str line, size_t *begin, size_t *end);
+#define NAME_LINE(name) ((size_t)((name)&UINT32_MAX))
 Str image_join(const Image *image, Arena *arena);
 
 #endif

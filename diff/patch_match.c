@@ -145,8 +145,8 @@ static bool is_at_ends(const Image *image, const Window *w, size_t line, Fit fit
     return !fit.match_end || line + w->old_count + fit.dropped_tail == image->lines;
 }
 
-static bool window_fits(const Image *image, const Window *w, Spot spot, Fit fit, const PatchOptions *options,
-                        Match *out) {
+bool match_window(const Image *image, const Window *w, Spot spot, Fit fit, const PatchOptions *options,
+                  Match *out) {
     Spot begin = spot;
     bool is_same = true, is_loose = true;
     Match match = {.window = *w, .line = spot.line};
@@ -174,47 +174,6 @@ static bool window_fits(const Image *image, const Window *w, Spot spot, Fit fit,
     match.is_fuzzy = !is_same;
     *out = match;
     return true;
-}
-
-/* ---- the nearest place ---- */
-
-/* The other places where it fits count only when it does not stand where it should. */
-static bool is_settled(const PatchOptions *options, size_t expected, Match *found, const Match *match,
-                       bool *has_found) {
-    if (*has_found) {
-        found->is_ambiguous = true;
-        found->second_line = match->line;
-        return true;
-    }
-    *found = *match;
-    *has_found = true;
-    return !options->is_tolerant || match->line == expected;
-}
-
-bool match_find(Image *image, const Window *window, size_t expected, Fit fit, const PatchOptions *options,
-                Match *out) {
-    size_t count = window->old_count + fit.dropped_tail;
-    size_t start = fit.match_beginning    ? fit.dropped_lead
-                   : !fit.match_end       ? expected
-                   : count > image->lines ? image->lines
-                                          : image->lines - count;
-    Spot down = image_seek(image, start), up = down;
-    Match match;
-    bool has_found = false, can_go_down = true, can_go_up = true;
-    if (window_fits(image, window, down, fit, options, &match) &&
-        is_settled(options, expected, out, &match, &has_found))
-        return true;
-    while (!fit.match_beginning && !fit.match_end && (can_go_down || can_go_up)) {
-        can_go_down = can_go_down && spot_next(&down);
-        if (can_go_down && window_fits(image, window, down, fit, options, &match) &&
-            is_settled(options, expected, out, &match, &has_found))
-            return true;
-        can_go_up = can_go_up && spot_prev(&up);
-        if (can_go_up && window_fits(image, window, up, fit, options, &match) &&
-            is_settled(options, expected, out, &match, &has_found))
-            return true;
-    }
-    return has_found;
 }
 
 /* ---- the new text ---- */

@@ -33,7 +33,10 @@ typedef struct Match {
     size_t offset_down, offset_up; /* set by the caller */
 } Match;
 
-/* Looks from line `expected` outwards. */
+/* Whether the window's old lines stand at one place. */
+bool match_window(const Image *image, const Window *window, Spot spot, Fit fit, const PatchOptions *options,
+                  Match *out);
+/* Looks from line `expected` outwards, the nearest first and forward before backward. */
 bool match_find(Image *image, const Window *window, size_t expected, Fit fit, const PatchOptions *options,
                 Match *out);
 /* The text that takes the place of the window's old lines: context as it stands in the image. False without
