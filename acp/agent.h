@@ -2,10 +2,11 @@
 #ifndef MUX_ACP_AGENT_H
 #define MUX_ACP_AGENT_H
 
-#include "acp/config.h"
+#include "acp/house.h"
 
 #define OPTIONS_AGENT                                                                                        \
-    (OPTIONS_ENGINE | OPTION(REVIEW) | OPTION(RECORD) | OPTION(REPLAY) | OPTION(CWD) | OPTION(SEED))
+    (OPTIONS_ENGINE | OPTION(REVIEW) | OPTION(RECORD) | OPTION(REPLAY) | OPTION(CWD) | OPTION(SEED) |        \
+     OPTIONS_BACKUP)
 
 int agent_run(const Settings *settings); /* the program's exit status */
 

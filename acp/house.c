@@ -45,7 +45,11 @@ Engine *house_engine(House *house, Err *err) {
 Planner *house_planner(House *house, Err *err) {
     if (house->planner || !house_engine(house, err))
         return house->planner;
-    PlannerConfig config = {.seed = settings_count(house->settings, OPT_SEED, 0)};
+    WorkspaceConfig limits = house_workspace(house->settings);
+    PlannerConfig config = {.seed = settings_count(house->settings, OPT_SEED, 0),
+                            .backup_count = limits.backup_count,
+                            .backup_days = limits.backup_days,
+                            .backup_bytes = limits.backup_bytes};
     house->planner = planner_open(&config, house->engine, err);
     return house->planner;
 }

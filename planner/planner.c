@@ -39,9 +39,6 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     s->extra_root_count = config->extra_root_count;
     s->io = io;
     s->has_client_files = config->has_client_files;
-    s->backup_count = config->backup_count;
-    s->backup_days = config->backup_days;
-    s->backup_bytes = config->backup_bytes;
     s->review = config->review;
     s->next_question = 1;
     pthread_mutex_init(&s->lock, NULL);

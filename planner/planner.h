@@ -32,6 +32,8 @@ typedef enum ReviewMode {
 typedef struct PlannerConfig {
     size_t prompt_tokens_max; /* upper bound of a prompt; 0 = three quarters of the model's context */
     uint64_t seed; /* for the sampled retries; results are a function of seed, model, tree and request */
+    /* How many backups are kept, as in WorkspaceConfig; 0: its defaults. */
+    size_t backup_count, backup_days, backup_bytes;
 } PlannerConfig;
 
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err);
@@ -45,8 +47,6 @@ typedef struct SessionConfig {
     Str model; /* empty = the engine's default */
     ReviewMode review;
     bool has_client_files; /* io belongs to an editor: its write method is used, its answers are awaited */
-    /* How many backups are kept, as in WorkspaceConfig; 0: its defaults. */
-    size_t backup_count, backup_days, backup_bytes;
 } SessionConfig;
 
 /* Does not load the model. Takes io by value; its ctx must outlive the session. */

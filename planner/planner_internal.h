@@ -25,7 +25,6 @@ struct Session {
     size_t extra_root_count;
     FileIo io;
     bool has_client_files;
-    size_t backup_count, backup_days, backup_bytes;
     Chat *chat; /* opened at the first turn, kept for its KV; reopened when the model changes */
     Str chat_model;
     Message *history; /* full style: what was said so far, oldest first */

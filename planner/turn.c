@@ -141,13 +141,14 @@ bool file_is_changed(const FileWork *file) {
 
 static bool open_workspace(Turn *turn, Err *err) {
     Session *s = turn->session;
+    const PlannerConfig *limits = &s->planner->config;
     WorkspaceConfig config = {.root = s->cwd,
                               .extra_roots = s->extra_roots,
                               .extra_root_count = s->extra_root_count,
                               .read_only = session_review(s) == REVIEW_PLAN,
-                              .backup_count = s->backup_count,
-                              .backup_days = s->backup_days,
-                              .backup_bytes = s->backup_bytes};
+                              .backup_count = limits->backup_count,
+                              .backup_days = limits->backup_days,
+                              .backup_bytes = limits->backup_bytes};
     turn->ws = ws_open(&config, s->io, err);
     return turn->ws && ws_list(turn->ws, &turn->arena, &turn->listing, err);
 }

@@ -254,12 +254,7 @@ static int run(const Settings *settings) {
     house_init(&house, settings);
     Str prompt = settings_words(settings, &result.arena);
     const char *cwd = settings_has(settings, OPT_CWD) ? settings->values[OPT_CWD] : ".";
-    WorkspaceConfig limits = house_workspace(settings);
-    SessionConfig config = {.id = S("ask"),
-                            .review = wanted_review(settings),
-                            .backup_count = limits.backup_count,
-                            .backup_days = limits.backup_days,
-                            .backup_bytes = limits.backup_bytes};
+    SessionConfig config = {.id = S("ask"), .review = wanted_review(settings)};
     HunkDialog dialog = {0};
     result.dialog = &dialog;
     int status = STATUS_CANNOT_START;

@@ -289,6 +289,43 @@ static void test_several_files(void) {
     }
 }
 
+/* ---- files that go or move ---- */
+
+static void test_deleted_and_moved(void) {
+    static const char MODEL[] = "--- reply\n*** Begin Patch\n*** Delete File: a.txt\n*** Update File: b.txt\n"
+                                "*** Move to: sub/c.txt\n@@\n-one\n+uno\n two\n*** End Patch\n";
+    static const struct {
+        const char *keys;
+        bool is_deleted, is_moved;
+    } CASES[] = {{"y y", true, true},
+                 {"n y", false, true},
+                 {"a d", true, false},
+                 {"q", false, false},
+                 {"s p y n", true, false}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Table t;
+        table_open(&t, MODEL);
+        write_bytes(&t, "work/a.txt", S("gone\n"));
+        write_bytes(&t, "work/b.txt", S("one\ntwo\n"));
+        CHECK(chmod(path_in(&t, "work/b.txt").ptr, 0755) == 0);
+        start(&t, "delete a.txt and move b.txt to sub/c.txt");
+        type_keys(&t, CASES[i].keys);
+        finish(&t, CASES[i].is_deleted || CASES[i].is_moved ? 0 : 1);
+        check_seen(&t, "(1/1) Delete this file [y,n,q,a,d,p,?]? ");
+        check_seen(&t, "deleted file mode 100644\n");
+        CHECK_INT(!is_there(&t, "work/a.txt"), CASES[i].is_deleted);
+        CHECK_INT(!is_there(&t, "work/b.txt"), CASES[i].is_moved);
+        CHECK_INT(is_there(&t, "work/sub/c.txt"), CASES[i].is_moved);
+        if (CASES[i].is_moved) {
+            check_seen(&t, "rename to sub/c.txt\n");
+            check_seen(&t, "(1/1) Move this file [y,n,q,a,d,p,?]? ");
+            CHECK_STR(read_text(&t, "work/sub/c.txt"), S("uno\ntwo\n"));
+            CHECK(access(path_in(&t, "work/sub/c.txt").ptr, X_OK) == 0);
+        }
+        table_close(&t);
+    }
+}
+
 /* ---- the ways out ---- */
 
 static void check_untouched(Table *t) {
@@ -659,6 +696,7 @@ static const TestCase CASES[] = {
     {"keys", test_keys},
     {"random_choices", test_random_choices},
     {"several_files", test_several_files},
+    {"deleted_and_moved", test_deleted_and_moved},
     {"end_of_input", test_end_of_input},
     {"interrupt", test_interrupt},
     {"terminal_goes", test_terminal_goes},
