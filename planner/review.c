@@ -139,16 +139,19 @@ static Decision ask_user(Turn *turn, const FileWork *file) {
 
 /* keep[i] for the hunks that the decision names; each of its ids must be one of this diff. */
 static bool find_kept(const FileWork *file, const Decision *decision, bool *keep, Err *err) {
-    for (size_t i = 0; i < decision->keep_count; i++) {
-        size_t at = 0;
-        while (at < file->hunks.count && file->hunks.items[at].id != decision->keep_ids[i])
-            at++;
-        if (at == file->hunks.count)
+    const Hunks *hunks = &file->hunks;
+    for (size_t i = 0, next = 0; i < decision->keep_count; i++) { /* they mostly come in order */
+        size_t tries = 0;
+        while (tries < hunks->count &&
+               hunks->items[(next + tries) % hunks->count].id != decision->keep_ids[i])
+            tries++;
+        if (tries == hunks->count)
             return err_set(
                 err, ERR_INVALID,
                 "the answer names a change that the diff of %.*s does not hold; nothing was applied",
                 STR_ARG(file->path.relative));
-        keep[at] = true;
+        next = (next + tries) % hunks->count;
+        keep[next] = true;
     }
     return true;
 }

@@ -75,7 +75,7 @@ static void show_tool(const ToolEvent *tool) {
         show_line("    ", str_trim_end(tool->text), "\n");
 }
 
-/* Pieces may end inside a character: its bytes wait for the rest. Everything is shown at the end. */
+/* Pieces may end inside a character: its bytes wait for the rest. */
 static void show_piece(AskResult *result, Str piece) {
     buf_str(&result->unshown, piece);
     size_t ready = utf8_complete(buf_text(&result->unshown));

@@ -35,6 +35,13 @@ void dialog_say(HunkDialog *dialog, const char *format, ...) __attribute__((form
 /* Writes out and empties the buffer. */
 void dialog_flush(HunkDialog *dialog, Buf *text);
 
+/* Everything that is undecided stays out, here and in the files that follow; a stop drops what was decided
+ * too. */
+void choice_quit(FileChoice *choice, LineEnd end);
+
+/* hunks_keys.c: asks about the parts, one after the other */
+void ask_about_hunks(FileChoice *choice);
+
 /* hunks_show.c */
 void show_file_head(const FileChoice *choice);
 void show_part(const FileChoice *choice, size_t part);

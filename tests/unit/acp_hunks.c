@@ -1,4 +1,4 @@
-/* `mux-acp ask --hunks` on a terminal: every key, the user's editor, the ways out. What lies in the folder
+/* `mux-acp ask --hunks` on a terminal: every key, several files, the ways out. What lies in the folder
  * afterwards is compared with what diff_keep gives for the hunks that were chosen. */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -8,168 +8,8 @@
 
 #include "base/os.h"
 #include "diff/diff.h"
-#include "tests/fakes/pty.h"
 #include "tests/runner.h"
-
-#define PROGRAM MUX_BINARY_DIR "/mux-acp"
-#define BLOCK(path, old, new) path "\n<<<<<<< SEARCH\n" old "=======\n" new ">>>>>>> REPLACE\n\n"
-
-typedef struct Table {
-    Arena arena;
-    Str tmp;
-    const char *model; /* what it answers */
-    const char *environment[12];
-    int columns;
-    bool shows_all; /* stdout and stderr go to the terminal too */
-    bool has_no_terminal;
-    const char *mode; /* NULL: --hunks */
-    Pty pty;
-} Table;
-
-static Str path_in(Table *t, const char *name) {
-    return str_printf(&t->arena, "%.*s/%s", STR_ARG(t->tmp), name);
-}
-
-static void write_bytes(Table *t, const char *name, Str text) {
-    Err err = {0};
-    CHECK_OK(os_write_file(path_in(t, name).ptr, text, &err), err);
-}
-
-static Str read_text(Table *t, const char *name) {
-    Err err = {0};
-    Str text = S("");
-    CHECK_OK(os_read_file(path_in(t, name).ptr, 1 << 24, &t->arena, &text, &err), err);
-    return text;
-}
-
-static bool is_there(Table *t, const char *name) {
-    return access(path_in(t, name).ptr, F_OK) == 0;
-}
-
-static void set(Table *t, const char *variable) {
-    size_t n = 0;
-    while (t->environment[n])
-        n++;
-    CHECK(n + 1 < sizeof t->environment / sizeof *t->environment);
-    t->environment[n] = variable;
-}
-
-static void table_open(Table *t, const char *model) {
-    static int tables;
-    *t = (Table){.model = model};
-    t->tmp = str_printf(&t->arena, "%s/%d", test_tmp(), tables++);
-    CHECK(mkdir(t->tmp.ptr, 0700) == 0);
-    CHECK_MSG(access(PROGRAM, X_OK) == 0, "the program %s is not built", PROGRAM);
-    CHECK(mkdir(path_in(t, "work").ptr, 0700) == 0);
-    for (const char *const *v =
-             (const char *const[]){"TERM=xterm", "NO_COLOR=1", "VISUAL", "EDITOR=false", NULL};
-         *v; v++)
-        set(t, *v);
-    set(t, str_printf(&t->arena, "TMPDIR=%.*s", STR_ARG(t->tmp)).ptr);
-}
-
-static void start(Table *t, const char *request) {
-    write_bytes(t, "model.txt", str_of(t->model));
-    const char *argv[] = {PROGRAM,
-                          "ask",
-                          "--cwd",
-                          path_in(t, "work").ptr,
-                          "--model",
-                          str_printf(&t->arena, "script:%.*s/model.txt", STR_ARG(t->tmp)).ptr,
-                          t->mode ? t->mode : "--hunks",
-                          request,
-                          NULL};
-    PtyConfig config = {.argv = argv,
-                        .folder = t->tmp.ptr,
-                        .environment = t->environment,
-                        .out_path = t->shows_all ? NULL : path_in(t, "out").ptr,
-                        .err_path = t->shows_all ? NULL : path_in(t, "err").ptr,
-                        .columns = t->columns,
-                        .has_no_terminal = t->has_no_terminal};
-    pty_spawn(&t->pty, &config);
-}
-
-/* Sends the keys, one to a line: "s y n" types three lines; "_" in a word stands for a blank. */
-static void type_keys(Table *t, const char *keys) {
-    Buf typed = {0};
-    for (; *keys; keys++)
-        buf_char(&typed, *keys == ' ' ? '\n' : *keys == '_' ? ' ' : *keys);
-    buf_cstr(&typed, "\n");
-    buf_char(&typed, 0);
-    pty_send(&t->pty, typed.ptr);
-    buf_free(&typed);
-}
-
-static void finish(Table *t, int status) {
-    int got = pty_end(&t->pty);
-    CHECK_MSG(got == status, "ended with %d instead of %d; the terminal showed:\n%.*s\nstderr: %.*s", got,
-              status, (int)t->pty.seen.len, t->pty.seen.ptr,
-              STR_ARG(t->shows_all ? S("") : read_text(t, "err")));
-}
-
-static Str seen(const Table *t) {
-    return buf_text(&t->pty.seen);
-}
-
-static void check_seen(const Table *t, const char *text) {
-    CHECK_MSG(str_contains(seen(t), str_of(text)), "\"%s\" was not shown, but:\n%.*s", text,
-              (int)t->pty.seen.len, t->pty.seen.ptr);
-}
-
-static void table_close(Table *t) {
-    pty_free(&t->pty);
-    arena_free(&t->arena);
-}
-
-/* ---- a file with five changes in four hunks ---- */
-
-enum { LINES = 80, CHANGES = 5 };
-
-static Str numbered(Arena *arena, bool is_changed, const char *line_end) {
-    Buf out = {0};
-    for (int i = 1; i <= LINES; i++) {
-        if (is_changed && i == 5)
-            buf_printf(&out, "line five%s", line_end);
-        else if (is_changed && i == 8)
-            buf_printf(&out, "line eight%sand a half%s", line_end, line_end);
-        else if (is_changed && i == 70)
-            buf_printf(&out, "line seventy%s", line_end);
-        else if (!is_changed || i != 30)
-            buf_printf(&out, "line %d%s", i, line_end);
-        if (is_changed && i == 50)
-            buf_printf(&out, "line fifty point five%s", line_end);
-    }
-    Str text = buf_copy(&out, arena);
-    buf_free(&out);
-    return text;
-}
-
-static const char FIVE_CHANGES[] =
-    "--- reply\nI change the lines.\n\n" BLOCK("a.txt", "line 5\n", "line five\n")
-        BLOCK("a.txt", "line 8\n", "line eight\nand a half\n") BLOCK("a.txt", "line 30\n", "")
-            BLOCK("a.txt", "line 50\n", "line 50\nline fifty point five\n")
-                BLOCK("a.txt", "line 70\n", "line seventy\n");
-
-static void open_five(Table *t) {
-    table_open(t, FIVE_CHANGES);
-    write_bytes(t, "work/a.txt", numbered(&t->arena, false, "\n"));
-}
-
-/* The file after the changes whose bit is '1'. */
-static Str kept_text(Arena *arena, const char *bits, const char *line_end) {
-    Hunks hunks;
-    Err err = {0};
-    Str text;
-    bool keep[CHANGES];
-    CHECK_OK(diff_lines(S("a.txt"), numbered(arena, false, line_end), numbered(arena, true, line_end), arena,
-                        &hunks, &err),
-             err);
-    CHECK_INT(hunks.count, CHANGES);
-    for (size_t i = 0; i < CHANGES; i++)
-        keep[i] = bits[i] == '1';
-    CHECK_OK(diff_keep(&hunks, keep, arena, &text, &err), err);
-    return text;
-}
+#include "tests/unit/acp_hunks_support.h"
 
 static const struct {
     const char *keys, *bits, *shown;
@@ -215,14 +55,14 @@ static const struct {
 static void test_keys(void) {
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
         Table t;
-        open_five(&t);
-        start(&t, "change the lines in a.txt");
-        type_keys(&t, KEYS[i].keys);
-        finish(&t, str_eq(str_of(KEYS[i].bits), S("00000")) ? 1 : 0);
-        check_seen(&t, KEYS[i].shown);
-        Str expected = kept_text(&t.arena, KEYS[i].bits, "\n");
-        CHECK_MSG(str_eq(read_text(&t, "work/a.txt"), expected), "keys %s: not as with %s:\n%.*s",
-                  KEYS[i].keys, KEYS[i].bits, STR_ARG(read_text(&t, "work/a.txt")));
+        table_open_five(&t);
+        table_start(&t, "change the lines in a.txt");
+        table_type(&t, KEYS[i].keys);
+        table_finish(&t, str_eq(str_of(KEYS[i].bits), S("00000")) ? 1 : 0);
+        table_check_seen(&t, KEYS[i].shown);
+        Str expected = table_kept_text(&t.arena, KEYS[i].bits, "\n");
+        CHECK_MSG(str_eq(table_read(&t, "work/a.txt"), expected), "keys %s: not as with %s:\n%.*s",
+                  KEYS[i].keys, KEYS[i].bits, STR_ARG(table_read(&t, "work/a.txt")));
         table_close(&t);
     }
 }
@@ -232,7 +72,7 @@ static void test_random_choices(void) {
     for (int round = 0; round < 10; round++) {
         Table t;
         char bits[CHANGES + 1] = "", keys[64] = "";
-        open_five(&t);
+        table_open_five(&t);
         for (size_t p = 0; p < 4; p++) {
             bool is_split = PARTS[p][0] < PARTS[p][1] && test_random() % 2;
             char use = test_random() % 2 ? 'y' : 'n';
@@ -245,10 +85,10 @@ static void test_random_choices(void) {
                     snprintf(keys + strlen(keys), 4, "%c ", use);
             }
         }
-        start(&t, "change the lines in a.txt");
-        type_keys(&t, keys);
-        finish(&t, strchr(bits, '1') ? 0 : 1);
-        CHECK_STR(read_text(&t, "work/a.txt"), kept_text(&t.arena, bits, "\n"));
+        table_start(&t, "change the lines in a.txt");
+        table_type(&t, keys);
+        table_finish(&t, strchr(bits, '1') ? 0 : 1);
+        CHECK_STR(table_read(&t, "work/a.txt"), table_kept_text(&t.arena, bits, "\n"));
         table_close(&t);
     }
 }
@@ -260,8 +100,8 @@ static const char THREE_FILES[] = "--- reply\nThree files.\n\n" BLOCK("a.txt", "
 
 static void open_three(Table *t) {
     table_open(t, THREE_FILES);
-    write_bytes(t, "work/a.txt", numbered(&t->arena, false, "\n"));
-    write_bytes(t, "work/b.txt", S("one\ntwo\n"));
+    table_write(t, "work/a.txt", numbered_lines(&t->arena, false, "\n"));
+    table_write(t, "work/b.txt", S("one\ntwo\n"));
 }
 
 static void test_several_files(void) {
@@ -275,16 +115,16 @@ static void test_several_files(void) {
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         Table t;
         open_three(&t);
-        start(&t, "change a.txt and b.txt and make new/c.txt");
-        type_keys(&t, CASES[i].keys);
-        finish(&t, CASES[i].has_a || CASES[i].has_b || CASES[i].has_c ? 0 : 1);
-        CHECK_INT(str_contains(read_text(&t, "work/a.txt"), S("line five")), CASES[i].has_a);
-        CHECK_INT(str_contains(read_text(&t, "work/b.txt"), S("uno\ntwo\n")), CASES[i].has_b);
-        CHECK_INT(is_there(&t, "work/new/c.txt"), CASES[i].has_c);
+        table_start(&t, "change a.txt and b.txt and make new/c.txt");
+        table_type(&t, CASES[i].keys);
+        table_finish(&t, CASES[i].has_a || CASES[i].has_b || CASES[i].has_c ? 0 : 1);
+        CHECK_INT(str_contains(table_read(&t, "work/a.txt"), S("line five")), CASES[i].has_a);
+        CHECK_INT(str_contains(table_read(&t, "work/b.txt"), S("uno\ntwo\n")), CASES[i].has_b);
+        CHECK_INT(table_has(&t, "work/new/c.txt"), CASES[i].has_c);
         if (CASES[i].has_c)
-            CHECK_STR(read_text(&t, "work/new/c.txt"), S("made\n"));
+            CHECK_STR(table_read(&t, "work/new/c.txt"), S("made\n"));
         if (!strchr(CASES[i].keys, 'q'))
-            check_seen(&t, "(1/1) Create this file [y,n,q,a,d,p,?]? ");
+            table_check_seen(&t, "(1/1) Create this file [y,n,q,a,d,p,?]? ");
         table_close(&t);
     }
 }
@@ -305,22 +145,22 @@ static void test_deleted_and_moved(void) {
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         Table t;
         table_open(&t, MODEL);
-        write_bytes(&t, "work/a.txt", S("gone\n"));
-        write_bytes(&t, "work/b.txt", S("one\ntwo\n"));
-        CHECK(chmod(path_in(&t, "work/b.txt").ptr, 0755) == 0);
-        start(&t, "delete a.txt and move b.txt to sub/c.txt");
-        type_keys(&t, CASES[i].keys);
-        finish(&t, CASES[i].is_deleted || CASES[i].is_moved ? 0 : 1);
-        check_seen(&t, "(1/1) Delete this file [y,n,q,a,d,p,?]? ");
-        check_seen(&t, "deleted file mode 100644\n");
-        CHECK_INT(!is_there(&t, "work/a.txt"), CASES[i].is_deleted);
-        CHECK_INT(!is_there(&t, "work/b.txt"), CASES[i].is_moved);
-        CHECK_INT(is_there(&t, "work/sub/c.txt"), CASES[i].is_moved);
+        table_write(&t, "work/a.txt", S("gone\n"));
+        table_write(&t, "work/b.txt", S("one\ntwo\n"));
+        CHECK(chmod(table_path(&t, "work/b.txt").ptr, 0755) == 0);
+        table_start(&t, "delete a.txt and move b.txt to sub/c.txt");
+        table_type(&t, CASES[i].keys);
+        table_finish(&t, CASES[i].is_deleted || CASES[i].is_moved ? 0 : 1);
+        table_check_seen(&t, "(1/1) Delete this file [y,n,q,a,d,p,?]? ");
+        table_check_seen(&t, "deleted file mode 100644\n");
+        CHECK_INT(!table_has(&t, "work/a.txt"), CASES[i].is_deleted);
+        CHECK_INT(!table_has(&t, "work/b.txt"), CASES[i].is_moved);
+        CHECK_INT(table_has(&t, "work/sub/c.txt"), CASES[i].is_moved);
         if (CASES[i].is_moved) {
-            check_seen(&t, "rename to sub/c.txt\n");
-            check_seen(&t, "(1/1) Move this file [y,n,q,a,d,p,?]? ");
-            CHECK_STR(read_text(&t, "work/sub/c.txt"), S("uno\ntwo\n"));
-            CHECK(access(path_in(&t, "work/sub/c.txt").ptr, X_OK) == 0);
+            table_check_seen(&t, "rename to sub/c.txt\n");
+            table_check_seen(&t, "(1/1) Move this file [y,n,q,a,d,p,?]? ");
+            CHECK_STR(table_read(&t, "work/sub/c.txt"), S("uno\ntwo\n"));
+            CHECK(access(table_path(&t, "work/sub/c.txt").ptr, X_OK) == 0);
         }
         table_close(&t);
     }
@@ -329,32 +169,32 @@ static void test_deleted_and_moved(void) {
 /* ---- the ways out ---- */
 
 static void check_untouched(Table *t) {
-    CHECK_STR(read_text(t, "work/a.txt"), numbered(&t->arena, false, "\n"));
-    CHECK_STR(read_text(t, "work/b.txt"), S("one\ntwo\n"));
-    CHECK(!is_there(t, "work/new"));
+    CHECK_STR(table_read(t, "work/a.txt"), numbered_lines(&t->arena, false, "\n"));
+    CHECK_STR(table_read(t, "work/b.txt"), S("one\ntwo\n"));
+    CHECK(!table_has(t, "work/new"));
 }
 
 static void test_end_of_input(void) {
     Table t;
     open_three(&t);
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    type_keys(&t, "y");
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_type(&t, "y");
     CHECK(pty_expect(&t.pty, "diff --git a/b.txt b/b.txt") && pty_expect(&t.pty, "[y,n,q,a,d,e,p,?]? "));
     pty_send(&t.pty, "\004"); /* what was decided before stays decided */
-    finish(&t, 0);
-    CHECK(str_contains(read_text(&t, "work/a.txt"), S("line five")));
-    CHECK_STR(read_text(&t, "work/b.txt"), S("one\ntwo\n"));
+    table_finish(&t, 0);
+    CHECK(str_contains(table_read(&t, "work/a.txt"), S("line five")));
+    CHECK_STR(table_read(&t, "work/b.txt"), S("one\ntwo\n"));
     table_close(&t);
 }
 
 static void test_interrupt(void) {
     Table t;
     open_three(&t);
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    type_keys(&t, "y");
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_type(&t, "y");
     CHECK(pty_expect(&t.pty, "diff --git a/b.txt b/b.txt") && pty_expect(&t.pty, "]? "));
     pty_send(&t.pty, "\003");
-    finish(&t, 1);
+    table_finish(&t, 1);
     check_untouched(&t);
     table_close(&t);
 }
@@ -362,8 +202,8 @@ static void test_interrupt(void) {
 static void test_terminal_goes(void) {
     Table t;
     open_three(&t);
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    type_keys(&t, "y");
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_type(&t, "y");
     CHECK(pty_expect(&t.pty, "diff --git a/b.txt b/b.txt") && pty_expect(&t.pty, "]? "));
     pty_hang_up(&t.pty);
     CHECK(pty_end(&t.pty) != 0);
@@ -375,26 +215,26 @@ static void test_no_terminal(void) {
     Table t;
     open_three(&t);
     t.has_no_terminal = true;
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    finish(&t, 1);
-    CHECK(str_contains(read_text(&t, "err"), S("there is no terminal to ask on")));
-    CHECK(str_contains(read_text(&t, "err"), S("--dry-run")));
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_finish(&t, 1);
+    CHECK(str_contains(table_read(&t, "err"), S("there is no terminal to ask on")));
+    CHECK(str_contains(table_read(&t, "err"), S("--dry-run")));
     check_untouched(&t);
     table_close(&t);
 }
 
 static void test_resize(void) {
     Table t;
-    open_five(&t);
-    start(&t, "change the lines in a.txt");
+    table_open_five(&t);
+    table_start(&t, "change the lines in a.txt");
     CHECK(pty_expect(&t.pty, "(1/4)"));
     pty_resize(&t.pty, 30);
-    type_keys(&t, "g_3");
+    table_type(&t, "g_3");
     CHECK(pty_expect(&t.pty, "(3/4)"));
     pty_resize(&t.pty, 200);
-    type_keys(&t, "y d d");
-    finish(&t, 0);
-    CHECK_STR(read_text(&t, "work/a.txt"), kept_text(&t.arena, "00010", "\n"));
+    table_type(&t, "y d d");
+    table_finish(&t, 0);
+    CHECK_STR(table_read(&t, "work/a.txt"), table_kept_text(&t.arena, "00010", "\n"));
     table_close(&t);
 }
 
@@ -402,26 +242,26 @@ static void test_modes(void) {
     Table t;
     open_three(&t);
     t.mode = "--dry-run";
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    finish(&t, 0);
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_finish(&t, 0);
     check_untouched(&t);
-    CHECK(str_contains(read_text(&t, "out"), S("+made\n")) && seen(&t).len == 0);
+    CHECK(str_contains(table_read(&t, "out"), S("+made\n")) && table_seen(&t).len == 0);
     table_close(&t);
     open_three(&t);
     t.mode = "--apply";
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    finish(&t, 0);
-    CHECK(seen(&t).len == 0);
-    CHECK_STR(read_text(&t, "work/new/c.txt"), S("made\n"));
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_finish(&t, 0);
+    CHECK(table_seen(&t).len == 0);
+    CHECK_STR(table_read(&t, "work/new/c.txt"), S("made\n"));
     table_close(&t);
     open_three(&t);
     t.mode = "--verbose"; /* none: asks where stdout is a terminal */
     t.shows_all = true;
-    start(&t, "change a.txt and b.txt and make new/c.txt");
-    type_keys(&t, "n n y");
-    finish(&t, 0);
-    CHECK_STR(read_text(&t, "work/new/c.txt"), S("made\n"));
-    CHECK_STR(read_text(&t, "work/b.txt"), S("one\ntwo\n"));
+    table_start(&t, "change a.txt and b.txt and make new/c.txt");
+    table_type(&t, "n n y");
+    table_finish(&t, 0);
+    CHECK_STR(table_read(&t, "work/new/c.txt"), S("made\n"));
+    CHECK_STR(table_read(&t, "work/b.txt"), S("one\ntwo\n"));
     table_close(&t);
 }
 
@@ -442,14 +282,14 @@ static void test_backup_limit(void) {
     for (size_t limit = 1; limit <= 2; limit++) {
         Table t;
         open_three(&t);
-        set(&t, limit == 1 ? "MUX_BACKUP_COUNT=1" : "MUX_BACKUP_COUNT=2");
+        table_set(&t, limit == 1 ? "MUX_BACKUP_COUNT=1" : "MUX_BACKUP_COUNT=2");
         t.mode = "--apply";
         for (int i = 0; i < 3; i++) {
-            write_bytes(&t, "work/b.txt", S("one\ntwo\n"));
-            write_bytes(&t, "work/a.txt", numbered(&t.arena, false, "\n"));
-            unlink(path_in(&t, "work/new/c.txt").ptr);
-            start(&t, "change a.txt and b.txt and make new/c.txt");
-            finish(&t, 0);
+            table_write(&t, "work/b.txt", S("one\ntwo\n"));
+            table_write(&t, "work/a.txt", numbered_lines(&t.arena, false, "\n"));
+            unlink(table_path(&t, "work/new/c.txt").ptr);
+            table_start(&t, "change a.txt and b.txt and make new/c.txt");
+            table_finish(&t, 0);
             pty_free(&t.pty);
         }
         CHECK_INT(count_backups(&t), limit);
@@ -469,139 +309,21 @@ static void test_consent(void) {
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         Table t;
         table_open(&t, MODEL);
-        write_bytes(&t, "work/.envrc", S("export A=1\n"));
-        write_bytes(&t, "work/b.txt", S("one\n"));
+        table_write(&t, "work/.envrc", S("export A=1\n"));
+        table_write(&t, "work/b.txt", S("one\n"));
         t.mode = "--apply";
         t.has_no_terminal = CASES[i].has_no_terminal;
-        start(&t, "change .envrc and b.txt");
+        table_start(&t, "change .envrc and b.txt");
         if (CASES[i].keys)
-            type_keys(&t, CASES[i].keys);
-        finish(&t, CASES[i].status);
+            table_type(&t, CASES[i].keys);
+        table_finish(&t, CASES[i].status);
         bool is_allowed = CASES[i].keys && CASES[i].keys[0] == 'y';
-        CHECK_STR(read_text(&t, "work/.envrc"), is_allowed ? S("export A=2\n") : S("export A=1\n"));
-        CHECK_STR(read_text(&t, "work/b.txt"), S("uno\n"));
-        CHECK(CASES[i].keys || str_contains(read_text(&t, "err"), S(".envrc was not asked about")));
-        CHECK(!str_contains(seen(&t), S("b.txt")));
+        CHECK_STR(table_read(&t, "work/.envrc"), is_allowed ? S("export A=2\n") : S("export A=1\n"));
+        CHECK_STR(table_read(&t, "work/b.txt"), S("uno\n"));
+        CHECK(CASES[i].keys || str_contains(table_read(&t, "err"), S(".envrc was not asked about")));
+        CHECK(!str_contains(table_seen(&t), S("b.txt")));
         table_close(&t);
     }
-}
-
-/* ---- the editor ---- */
-
-static void use_editor(Table *t, const char *script) {
-    write_bytes(t, "editor.sh", str_of(script));
-    CHECK(chmod(path_in(t, "editor.sh").ptr, 0700) == 0);
-    set(t, str_printf(&t->arena, "EDITOR=sh %.*s/editor.sh", STR_ARG(t->tmp)).ptr);
-}
-
-static Str replaced(Table *t, Str text, const char *old, const char *new) {
-    size_t at = str_find(text, str_of(old), 0);
-    CHECK(at != STR_NONE);
-    Str head = str_concat(&t->arena, str_slice(text, 0, at), str_of(new));
-    return str_concat(&t->arena, head, str_from(text, at + strlen(old)));
-}
-
-static const struct {
-    const char *script, *keys, *bits; /* bits, and then the replacement */
-    const char *old, *new, *shown;
-} EDITS[] = {
-    /* Another word, a line more; the file is written anew, as many editors do. */
-    {"sed 's/^+line five$/+line FIVE/' \"$1\" > \"$1.new\" && mv \"$1.new\" \"$1\"\n", "e d", "11000",
-     "line five\n", "line FIVE\n", "(2/4)"},
-    {"sed -i 's/^+and a half$/+and\\n+a\\n+half/' \"$1\"\n", "e d", "11000", "and a half\n", "and\na\nhalf\n",
-     "(2/4)"},
-    /* A removal taken back, an addition taken out. */
-    {"sed -i -e 's/^-line 5$/ line 5/' -e '/^+line five$/d' \"$1\"\n", "e d", "01000", NULL, NULL, "(2/4)"},
-    {"sed -i -e 's/^-/ /' -e '/^+/d' \"$1\"\n", "e d", "00000", NULL, NULL, "Nothing is left to change here"},
-    {": \n", "e d", "11000", NULL, NULL, "(2/4)"},
-    {"sed -i 's/^@@.*/@@ anything @@/' \"$1\"\n", "e d", "11000", NULL, NULL, "(2/4)"},
-    {"sed -i '/^#/d' \"$1\"; printf '\\n\\n' >> \"$1\"\n", "e d", "11000", NULL, NULL, "(2/4)"},
-    /* A context line made a removal. */
-    {"sed -i 's/^ line 7$/-line 7/' \"$1\"\n", "e d", "11000", "line 7\n", "", "(2/4)"},
-    /* The second half after a split; then edited again. */
-    {"sed -i 's/^+line eight$/+line EIGHT/' \"$1\"\n", "s n e d", "01000", "line eight\n", "line EIGHT\n",
-     "(3/5)"},
-    {"sed -i 's/^+line five/+line five!/' \"$1\"\n", "e K e d", "11000", "line five\n", "line five!!\n",
-     "(2/4)"},
-    /* What does not apply, and the ways on. */
-    {"sed -i 's/^ line 4$/ line four/' \"$1\"\n", "e n y d", "11000", NULL, NULL,
-     "Your edited hunk does not apply: the file has \"line 4\" where the edited hunk has \"line four\"."},
-    {"sed -i '/^ line 11$/d' \"$1\"\n", "e n n d", "00000", NULL, NULL, "ends before the line \"line 11\""},
-    {"echo what >> \"$1\"\n", "e n a", "11111", NULL, NULL, "begins with none of"},
-    {"if [ -e done ]; then sed -i '/^+more/d' \"$1\"; else echo ' more' >> \"$1\"; fi; : > done\n", "e n y d",
-     "11000", NULL, NULL, "Edit again (n gives the edit up) [y,n]? "},
-    {"if [ -e done ]; then sed -i 's/^ line four/ line 4/' \"$1\"; else sed -i 's/^ line 4$/ line four/' "
-     "\"$1\"; fi; : > "
-     "done\n",
-     "e y d", "11000", NULL, NULL, "(2/4)"},
-    {": > \"$1\"\n", "e a", "11111", NULL, NULL, "The edit was given up"},
-    {"rm \"$1\"\n", "e a", "11111", NULL, NULL, "mux-hunk-"},
-    {"exit 3\n", "e a", "11111", NULL, NULL, "failed; the hunk is as it was"},
-    /* The editor has the terminal. */
-    {"test -t 0 && test -t 1 && test -t 2 && sed -i 's/^+line five$/+a terminal/' \"$1\"\n", "e d", "11000",
-     "line five\n", "a terminal\n", "(2/4)"},
-};
-
-static void test_editor(void) {
-    for (size_t i = 0; i < sizeof EDITS / sizeof *EDITS; i++) {
-        Table t;
-        open_five(&t);
-        use_editor(&t, EDITS[i].script);
-        start(&t, "change the lines in a.txt");
-        type_keys(&t, EDITS[i].keys);
-        finish(&t, str_eq(str_of(EDITS[i].bits), S("00000")) ? 1 : 0);
-        check_seen(&t, EDITS[i].shown);
-        Str expected = kept_text(&t.arena, EDITS[i].bits, "\n");
-        if (EDITS[i].old)
-            expected = replaced(&t, expected, EDITS[i].old, EDITS[i].new);
-        CHECK_MSG(str_eq(read_text(&t, "work/a.txt"), expected), "edit %zu gave\n%.*s", i,
-                  STR_ARG(read_text(&t, "work/a.txt")));
-        table_close(&t);
-    }
-}
-
-static void test_editor_is_chosen(void) {
-    Table t;
-    open_five(&t);
-    use_editor(&t, "exit 1\n");
-    set(&t, "VISUAL=sed -i s/^+line.five$/+by.visual/");
-    start(&t, "change the lines in a.txt");
-    type_keys(&t, "e d");
-    finish(&t, 0);
-    CHECK(str_contains(read_text(&t, "work/a.txt"), S("\nby.visual\n")));
-    table_close(&t);
-}
-
-/* An editor that takes the interrupt for itself goes on, and so does the dialog. */
-static void test_editor_keeps_the_interrupt(void) {
-    Table t;
-    open_five(&t);
-    use_editor(
-        &t, "trap 'sed -i s/^+line.five$/+caught/ \"$1\"; exit 0' INT\necho the editor waits\nread line\n");
-    start(&t, "change the lines in a.txt");
-    CHECK(pty_expect(&t.pty, "(1/4)"));
-    type_keys(&t, "e");
-    CHECK(pty_expect(&t.pty, "the editor waits"));
-    pty_send(&t.pty, "\003\n"); /* the shell looks at its trap once the line is read */
-    CHECK_MSG(pty_expect(&t.pty, "(2/4)"), "the terminal showed:\n%.*s", (int)t.pty.seen.len, t.pty.seen.ptr);
-    type_keys(&t, "d");
-    finish(&t, 0);
-    CHECK(str_contains(read_text(&t, "work/a.txt"), S("\ncaught\n")));
-    table_close(&t);
-}
-
-static void test_editor_is_interrupted(void) {
-    Table t;
-    open_five(&t);
-    use_editor(&t, "echo the editor waits\nread line\n");
-    start(&t, "change the lines in a.txt");
-    CHECK(pty_expect(&t.pty, "(1/4)"));
-    type_keys(&t, "e");
-    CHECK(pty_expect(&t.pty, "the editor waits"));
-    pty_send(&t.pty, "\003");
-    finish(&t, 1);
-    CHECK_STR(read_text(&t, "work/a.txt"), kept_text(&t.arena, "00000", "\n"));
-    table_close(&t);
 }
 
 /* ---- what is shown ---- */
@@ -614,17 +336,17 @@ static void test_text_cannot_drive_the_terminal(void) {
     table_open(&t, "--reply\n");
     t.model = "--- reply\n" BLOCK("a.txt", "change me\n", "changed\n");
     t.shows_all = true;
-    write_bytes(&t, "work/a.txt", str_of(EVIL));
-    start(&t, "change me in a.txt");
-    type_keys(&t, "y");
-    finish(&t, 0);
-    check_seen(&t, "^[]0;title^G^H^?\tb^M\n");
-    check_seen(&t, " \\xFF\\xFE<U+009B>31m\n <U+202E>drow\n");
-    check_seen(&t, " end^[[2J\n\\ No newline at end of file\n");
-    for (size_t i = 0; i < seen(&t).len; i++)
-        CHECK((unsigned char)seen(&t).ptr[i] >= ' ' || strchr("\t\n", seen(&t).ptr[i]));
-    CHECK(!str_contains(seen(&t), S("\xc2\x9b")) && !str_contains(seen(&t), S("\xe2\x80\xae")));
-    CHECK_STR(read_text(&t, "work/a.txt"), replaced(&t, str_of(EVIL), "change me\n", "changed\n"));
+    table_write(&t, "work/a.txt", str_of(EVIL));
+    table_start(&t, "change me in a.txt");
+    table_type(&t, "y");
+    table_finish(&t, 0);
+    table_check_seen(&t, "^[]0;title^G^H^?\tb^M\n");
+    table_check_seen(&t, " \\xFF\\xFE<U+009B>31m\n <U+202E>drow\n");
+    table_check_seen(&t, " end^[[2J\n\\ No newline at end of file\n");
+    for (size_t i = 0; i < table_seen(&t).len; i++)
+        CHECK((unsigned char)table_seen(&t).ptr[i] >= ' ' || strchr("\t\n", table_seen(&t).ptr[i]));
+    CHECK(!str_contains(table_seen(&t), S("\xc2\x9b")) && !str_contains(table_seen(&t), S("\xe2\x80\xae")));
+    CHECK_STR(table_read(&t, "work/a.txt"), table_replaced(&t, str_of(EVIL), "change me\n", "changed\n"));
     table_close(&t);
 }
 
@@ -639,16 +361,17 @@ static void test_colours(void) {
                  {"NO_COLOR", "TERM", false}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         Table t;
-        open_five(&t);
-        set(&t, CASES[i].no_colour);
-        set(&t, CASES[i].kind);
-        start(&t, "change the lines in a.txt");
-        type_keys(&t, "d");
-        finish(&t, 1);
-        CHECK_INT(str_find_char(seen(&t), '\033', 0) != STR_NONE, CASES[i].has_colour);
+        table_open_five(&t);
+        table_set(&t, CASES[i].no_colour);
+        table_set(&t, CASES[i].kind);
+        table_start(&t, "change the lines in a.txt");
+        table_type(&t, "d");
+        table_finish(&t, 1);
+        CHECK_INT(str_find_char(table_seen(&t), '\033', 0) != STR_NONE, CASES[i].has_colour);
         if (CASES[i].has_colour) {
-            check_seen(&t, "\033[31m-line \033[7m5\033[27m\033[m\n\033[32m+line \033[7mfive\033[27m\033[m\n");
-            check_seen(&t, "\033[1mdiff --git a/a.txt b/a.txt\033[m\n");
+            table_check_seen(
+                &t, "\033[31m-line \033[7m5\033[27m\033[m\n\033[32m+line \033[7mfive\033[27m\033[m\n");
+            table_check_seen(&t, "\033[1mdiff --git a/a.txt b/a.txt\033[m\n");
         }
         table_close(&t);
     }
@@ -656,39 +379,36 @@ static void test_colours(void) {
 
 static void test_narrow(void) {
     Table t;
-    open_five(&t);
+    table_open_five(&t);
     t.columns = 30;
-    start(&t, "change the lines in a.txt");
-    type_keys(&t, "g 3 d d");
-    finish(&t, 1);
-    check_seen(&t, "\n  3: -48,6 +48,7        +line\n  4: "); /* the list keeps within the line */
+    table_start(&t, "change the lines in a.txt");
+    table_type(&t, "g 3 d d");
+    table_finish(&t, 1);
+    table_check_seen(&t, "\n  3: -48,6 +48,7        +line\n  4: "); /* the list keeps within the line */
     table_close(&t);
 }
 
 static void test_line_ends(void) {
-    static const char MODEL[] = "--- reply\n" BLOCK("a.txt", "line 5\n", "line five\n")
-        BLOCK("a.txt", "line 8\n", "line eight\nand a half\n") BLOCK("a.txt", "line 30\n", "")
-            BLOCK("a.txt", "line 50\n", "line 50\nline fifty point five\n")
-                BLOCK("a.txt", "line 70\n", "line seventy\n");
     Table t;
-    table_open(&t, MODEL);
-    write_bytes(&t, "work/a.txt", numbered(&t.arena, false, "\r\n"));
-    use_editor(&t, "sed -i 's/^+line seventy/+line SEVENTY/' \"$1\"\n");
-    start(&t, "change the lines in a.txt");
-    type_keys(&t, "s y n n y e");
-    finish(&t, 0);
-    Str expected = replaced(&t, kept_text(&t.arena, "10011", "\r\n"), "line seventy", "line SEVENTY");
-    CHECK_STR(read_text(&t, "work/a.txt"), expected);
-    check_seen(&t, "+line five^M\n");
+    table_open_five(&t);
+    table_write(&t, "work/a.txt", numbered_lines(&t.arena, false, "\r\n"));
+    table_use_editor(&t, "sed -i 's/^+line seventy/+line SEVENTY/' \"$1\"\n");
+    table_start(&t, "change the lines in a.txt");
+    table_type(&t, "s y n n y e");
+    table_finish(&t, 0);
+    Str expected =
+        table_replaced(&t, table_kept_text(&t.arena, "10011", "\r\n"), "line seventy", "line SEVENTY");
+    CHECK_STR(table_read(&t, "work/a.txt"), expected);
+    table_check_seen(&t, "+line five^M\n");
     table_close(&t);
     /* A last line without its line end: shown, kept, editable. */
     table_open(&t, "--- reply\n" BLOCK("a.txt", "last\n", "the last\n"));
-    write_bytes(&t, "work/a.txt", S("first\nlast"));
-    use_editor(&t, "sed -i 's/^+the last/+the very last/' \"$1\"\n");
-    start(&t, "change last in a.txt");
-    type_keys(&t, "e");
-    finish(&t, 0);
-    CHECK_STR(read_text(&t, "work/a.txt"), S("first\nthe very last"));
+    table_write(&t, "work/a.txt", S("first\nlast"));
+    table_use_editor(&t, "sed -i 's/^+the last/+the very last/' \"$1\"\n");
+    table_start(&t, "change last in a.txt");
+    table_type(&t, "e");
+    table_finish(&t, 0);
+    CHECK_STR(table_read(&t, "work/a.txt"), S("first\nthe very last"));
     table_close(&t);
 }
 
@@ -705,10 +425,6 @@ static const TestCase CASES[] = {
     {"modes", test_modes},
     {"backup_limit", test_backup_limit},
     {"consent", test_consent},
-    {"editor", test_editor},
-    {"editor_is_chosen", test_editor_is_chosen},
-    {"editor_keeps_the_interrupt", test_editor_keeps_the_interrupt},
-    {"editor_is_interrupted", test_editor_is_interrupted},
     {"text_cannot_drive_the_terminal", test_text_cannot_drive_the_terminal},
     {"colours", test_colours},
     {"narrow", test_narrow},
