@@ -151,7 +151,10 @@ static bool apply_patch(ApplyJob *job, Err *err) {
     if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", &job->arena, &root,
                       err))
         return false;
-    job->ws = ws_open(&(WorkspaceConfig){.root = root, .read_only = only_check}, file_io_disk(), err);
+    WorkspaceConfig config = house_workspace(settings);
+    config.root = root;
+    config.read_only = only_check;
+    job->ws = ws_open(&config, file_io_disk(), err);
     if (!job->ws)
         return false;
     PatchSource source = {job, look, list};
@@ -236,11 +239,11 @@ static int run(const Settings *settings) {
 
 const Command COMMAND_APPLY = {
     "apply",
-    "[--root DIR] [-pN] [--check] [--reverse] [--recount] [--unidiff-zero] [--ignore-whitespace] [-C N] "
-    "[--fuzz N] "
-    "[--tolerant] [--json] [FILE]",
+    "[--root DIR] [-pN] [--check] [--reverse] [--recount] [--unidiff-zero]\n"
+    "              [--ignore-whitespace] [-C N] [--fuzz N] [--tolerant] [--json] [FILE]",
     "applies a unified diff, all files or none, with a backup",
     OPTION(ROOT) | OPTION(STRIP) | OPTION(CHECK) | OPTION(REVERSE) | OPTION(RECOUNT) | OPTION(UNIDIFF_ZERO) |
-        OPTION(IGNORE_WHITESPACE) | OPTION(TOLERANT) | OPTION(FUZZ) | OPTION(LEAST_CONTEXT) | OPTION(JSON),
+        OPTION(IGNORE_WHITESPACE) | OPTION(TOLERANT) | OPTION(FUZZ) | OPTION(LEAST_CONTEXT) | OPTION(JSON) |
+        OPTIONS_BACKUP,
     run,
 };
