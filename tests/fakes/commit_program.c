@@ -51,22 +51,27 @@ typedef struct Job {
     Arena arena;
 } Job;
 
-static bool put(Job *job, const char *name, Str text, Err *err) {
+/* What stands at a name of the tree, which is not followed when it is a link. */
+static bool look(Job *job, const char *name, Path *path, Entry *out, Err *err) {
+    return ws_entry(job->ws, str_of(name), (size_t)1 << 30, &job->arena, path, out, err);
+}
+
+static bool put(Job *job, const char *name, Str text, bool is_link, Err *err) {
     Path path;
-    FileText old = {0};
-    if (!ws_path(job->ws, str_of(name), &job->arena, &path, err))
+    Entry old;
+    if (!look(job, name, &path, &old, err))
         return false;
-    if (!ws_read(job->ws, path, &job->arena, &old, err) && err->code != ERR_NOT_FOUND)
-        return false;
-    change_put(job->change, path, old.stamp, text);
+    if (is_link)
+        change_put_link(job->change, path, old.stamp, text);
+    else
+        change_put(job->change, path, old.stamp, text);
     return true;
 }
 
 static bool drop(Job *job, const char *name, Err *err) {
     Path path;
-    FileText old;
-    if (!ws_path(job->ws, str_of(name), &job->arena, &path, err) ||
-        !ws_read(job->ws, path, &job->arena, &old, err))
+    Entry old;
+    if (!look(job, name, &path, &old, err))
         return false;
     change_remove(job->change, path, old.stamp);
     return true;
@@ -74,7 +79,8 @@ static bool drop(Job *job, const char *name, Err *err) {
 
 static bool set_mode(Job *job, const char *name, const char *octal, Err *err) {
     Path path;
-    if (!ws_path(job->ws, str_of(name), &job->arena, &path, err))
+    Entry old;
+    if (!look(job, name, &path, &old, err))
         return false;
     change_set_mode(job->change, path, (unsigned)strtoul(octal, NULL, 8));
     return true;
@@ -96,9 +102,11 @@ static int step(Job *job, char **words, int count, Err *err) {
     if (count >= 2 && strcmp(what, "remove") == 0)
         return drop(job, words[1], err) ? 2 : 0;
     if (has_text && strcmp(what, "put") == 0)
-        return put(job, words[1], str_printf(&job->arena, "%s\n", words[2]), err) ? 3 : 0;
+        return put(job, words[1], str_printf(&job->arena, "%s\n", words[2]), false, err) ? 3 : 0;
     if (has_text && strcmp(what, "long") == 0)
-        return put(job, words[1], repeated(job, words[2]), err) ? 3 : 0;
+        return put(job, words[1], repeated(job, words[2]), false, err) ? 3 : 0;
+    if (has_text && strcmp(what, "link") == 0)
+        return put(job, words[1], str_of(words[2]), true, err) ? 3 : 0;
     if (has_text && strcmp(what, "mode") == 0)
         return set_mode(job, words[1], words[2], err) ? 3 : 0;
     err_set(err, ERR_INVALID, "no such step: %s", what);
@@ -130,8 +138,8 @@ static bool loop(Workspace *ws, Err *err) {
     for (;;) {
         Job job = {.ws = ws, .change = change_begin(ws, err)};
         Str text = str_printf(&job.arena, "%ld\n", number_in(ws, &job.arena, "a.txt") + 1);
-        bool ok = job.change && put(&job, "a.txt", text, err) && put(&job, "b.txt", text, err) &&
-                  put(&job, "c.txt", text, err);
+        bool ok = job.change && put(&job, "a.txt", text, false, err) &&
+                  put(&job, "b.txt", text, false, err) && put(&job, "c.txt", text, false, err);
         ok = ok && change_commit(job.change, NULL, err);
         arena_free(&job.arena);
         if (!ok)
@@ -191,9 +199,9 @@ int main(int argc, char **argv) {
     config.root = str_of(argv[1]);
     Workspace *ws = ws_open(&config, file_io_disk(), &err);
     bool ok = ws && run(ws, argv + 2, argc - 2, &err);
-    if (ok)
+    if (ok && strcmp(argv[2], "add") != 0)
         dprintf(1, "done\n"); /* a landmark as well */
-    else
+    if (!ok)
         fprintf(stderr, "%s\n", err.text);
     ws_close(ws);
     return ok ? 0 : 1;

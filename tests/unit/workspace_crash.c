@@ -105,7 +105,8 @@ static void check_recovered(ScenarioRun *run, const char *call, const char *what
     CHECK_INT(report.finished + report.rolled_back + report.cleaned + report.conflicts, 0);
     CHECK_OK(ws_backups(fixture->ws, &fixture->arena, &backups, &err), err);
     if (is_after) {
-        CHECK(backups.count > 0);
+        CHECK_MSG(backups.count > 0, "%s: %s at %s call %d left no backup", run->scenario->name, what, call,
+                  n);
         CHECK_OK(ws_undo(fixture->ws, backups.items[0].id, NULL, &err), err);
         CHECK_STR(fixture_snapshot(fixture), run->before);
     }
@@ -163,7 +164,7 @@ static void test_kill_at_every_call(void) {
     Tally sum = {0};
     for (size_t i = 0; i < SCENARIO_COUNT; i++)
         if (SCENARIOS[i].place != STATE_ON_OTHER_MOUNT)
-            kill_everywhere(&SCENARIOS[i], 20, &sum);
+            kill_everywhere(&SCENARIOS[i], 15, &sum);
     if (is_full_run())
         printf("    killed at %d points in all\n", sum.points);
     CHECK_MSG(sum.points >= (is_full_run() ? 500 : 100), "only %d points", sum.points);
@@ -175,7 +176,7 @@ static void test_kill_on_other_mount(void) {
     Tally sum = {0};
     for (size_t i = 0; i < SCENARIO_COUNT; i++)
         if (SCENARIOS[i].place == STATE_ON_OTHER_MOUNT)
-            kill_everywhere(&SCENARIOS[i], 30, &sum);
+            kill_everywhere(&SCENARIOS[i], 15, &sum);
     CHECK(sum.befores > 0 && sum.afters > 0);
 }
 
@@ -215,7 +216,7 @@ static void test_kill_recovery(void) {
     Tally sum = {0};
     for (size_t i = 0; i < SCENARIO_COUNT; i++) {
         if (!is_full_run()) {
-            kill_recovery(&SCENARIOS[i], "renameat2", 2, 8, &sum);
+            kill_recovery(&SCENARIOS[i], "renameat2", 2, 5, &sum);
             continue;
         }
         for (size_t k = 0; k < sizeof FIRST / sizeof *FIRST; k++)
@@ -280,7 +281,7 @@ static void test_failing_calls(void) {
     int failed = 0;
     for (size_t i = 0; i < SCENARIO_COUNT; i++)
         if (strcmp(SCENARIOS[i].name, "undo") != 0)
-            fail_everywhere(&SCENARIOS[i], 20, &failed);
+            fail_everywhere(&SCENARIOS[i], 12, &failed);
     CHECK_MSG(failed >= 20, "only %d failed", failed);
 }
 
@@ -289,7 +290,7 @@ static void test_short_transfers(void) {
     for (size_t i = 0; i < SCENARIO_COUNT; i++) {
         ScenarioRun run;
         scenario_init(&run, &SCENARIOS[i]);
-        for (int n = 1; n <= (is_full_run() ? 100 : 40); n++) {
+        for (int n = 1; n <= (is_full_run() ? 100 : 15); n++) {
             const char *const front[] = {NULL};
             scenario_reset(&run);
             const char **argv = (const char **)(uintptr_t)scenario_words(&run, front, NULL);

@@ -15,9 +15,8 @@
 
 #define EDITS                                                                                                \
     "change", "put", "a.txt", "after a", "long", "sub/deep/new.txt", "after new ", "remove", "gone.txt"
-#define FOLDERS                                                                                              \
-    "change", "remove", "box/in.txt", "put", "box", "was a folder", "remove", "plain", "put",                \
-        "plain/in.txt", "was a file"
+#define LINKS "change", "link", "fresh", "a.txt", "link", "pointer", "other.txt"
+#define TYPES "change", "link", "a.txt", "other.txt", "put", "pointer", "was a link"
 #define MODES                                                                                                \
     "change", "put", "other.txt", "other", "mode", "other.txt", "755", "put", "run.sh", "after run", "mode", \
         "run.sh", "644"
@@ -27,8 +26,12 @@ const Scenario SCENARIOS[] = {
     {"edits in git", STATE_IN_GIT, {0}, NULL, {EDITS}},
     {"edits on another mount", STATE_ON_OTHER_MOUNT, {0}, NULL, {EDITS}},
     {"modes", STATE_IN_GIT, {0}, NULL, {MODES}},
+    {"links", STATE_IN_TREE, {0}, NULL, {LINKS}},
+    {"types", STATE_IN_GIT, {0}, NULL, {TYPES}},
+    {"types on another mount", STATE_ON_OTHER_MOUNT, {0}, NULL, {TYPES}},
     {"undo", STATE_IN_TREE, {EDITS}, NULL, {"undo"}},
     {"undo modes", STATE_IN_TREE, {MODES}, NULL, {"undo"}},
+    {"undo types", STATE_IN_TREE, {TYPES}, NULL, {"undo"}},
     {"prune", STATE_IN_TREE, {EDITS}, "1", {"change", "put", "a.txt", "second", "put", "sub/x.txt", "x"}},
 };
 const size_t SCENARIO_COUNT = sizeof SCENARIOS / sizeof *SCENARIOS;
@@ -137,6 +140,10 @@ void scenario_init(ScenarioRun *run, const Scenario *scenario) {
     }
     run->prepared = str_printf(&fixture->arena, "%s/prepared", test_tmp()).ptr;
     copy_tree(&fixture->arena, fixture->root.ptr, run->prepared);
+    if (run->far[0]) {
+        run->prepared_far = str_printf(&fixture->arena, "%s/prepared-far", test_tmp()).ptr;
+        copy_tree(&fixture->arena, run->far, run->prepared_far);
+    }
     run->before = fixture_snapshot(fixture);
     CHECK_INT(run_program(scenario_words(run, NULL, NULL), NULL), 0);
     run->after = fixture_snapshot(fixture);
@@ -147,9 +154,11 @@ void scenario_reset(ScenarioRun *run) {
     Arena scratch = {0};
     remove_tree(run->fixture.root.ptr);
     copy_tree(&scratch, run->prepared, run->fixture.root.ptr);
+    if (run->far[0]) {
+        remove_tree(run->far);
+        copy_tree(&scratch, run->prepared_far, run->far);
+    }
     arena_free(&scratch);
-    if (run->far[0])
-        remove_tree(str_printf(&run->fixture.arena, "%s/mux", run->far).ptr);
 }
 
 void scenario_close(ScenarioRun *run) {
@@ -158,6 +167,8 @@ void scenario_close(ScenarioRun *run) {
     remove_tree(run->fixture.root.ptr);
     if (run->prepared)
         remove_tree(run->prepared);
+    if (run->prepared_far)
+        remove_tree(run->prepared_far);
     fixture_close(&run->fixture);
     *run = (ScenarioRun){0};
 }

@@ -29,9 +29,9 @@ extern const size_t SCENARIO_COUNT;
 typedef struct ScenarioRun {
     Fixture fixture;
     const Scenario *scenario;
-    Str before, after;    /* as fixture_snapshot tells them */
-    const char *prepared; /* a copy of the tree as it is before */
-    char far[64];         /* the git folder on another mount, or empty */
+    Str before, after;                   /* as fixture_snapshot tells them */
+    char far[64];                        /* the git folder on another mount, or empty */
+    const char *prepared, *prepared_far; /* copies of the tree, and of far, as they are before */
 } ScenarioRun;
 
 const Scenario *scenario_named(const char *name);
