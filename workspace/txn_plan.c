@@ -253,6 +253,8 @@ bool txn_plan(Txn *txn, const Change *change, Err *err) {
     for (size_t i = 0; i < m->count; i++)
         if (!change->files[i].is_removal && !plan_put(&plan, i, err))
             return false;
+    for (size_t i = 0; i < m->count; i++) /* staging tells the rest; the order of steps needs this much */
+        m->files[i].after.exists = !change->files[i].is_removal;
     manifest_mark(m, txn->arena);
     return true;
 }
