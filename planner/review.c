@@ -275,6 +275,7 @@ bool review_apply(Turn *turn, Err *err) {
         return false;
     ChangeReport report = {0};
     change_describe(change, str_slice(turn->request.text, 0, 200));
+    change_report(change, &turn->arena, &report);
     for (size_t i = 0; i < turn->file_count; i++) {
         FileWork *file = turn->files[i];
         if (!file_is_changed(file) || !file->is_accepted)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "planner/planner.h"
@@ -286,6 +287,48 @@ static void test_unknown_hunk(void) {
     house_close(&h);
 }
 
+/* A replaced file leaves its other names behind: the user is told. */
+static void test_hard_links_are_told(void) {
+    House h;
+    house_open(&h, TWO_CHANGES, REVIEW_AUTO);
+    char path[2][512];
+    snprintf(path[0], sizeof path[0], "%.*s/a.py", STR_ARG(h.folder));
+    snprintf(path[1], sizeof path[1], "%.*s/other.py", STR_ARG(h.folder));
+    CHECK(link(path[0], path[1]) == 0);
+    house_turn(&h, "change the values in a.py");
+    CHECK(h.watch.done.was_applied);
+    CHECK(str_contains(h.watch.notes, S("a.py had other names (hard links)")));
+    check_file(&h, "other.py", "def one():\n    return 1\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+}
+
+/* An editor whose formatter has a word in every save. */
+static bool save_formatted(void *ctx, Str path, Str text, Err *err) {
+    (void)ctx;
+    Arena arena = {0};
+    Str formatted = str_concat(&arena, S("# formatted\n"), text);
+    bool ok = os_write_file(str_cstr(&arena, path), formatted, err);
+    arena_free(&arena);
+    return ok;
+}
+
+static void test_formatter_is_told(void) {
+    House h;
+    house_open(&h, TWO_CHANGES, REVIEW_AUTO);
+    session_close(h.watch.session);
+    Err err = {0};
+    FileIo io = file_io_disk();
+    io.write = save_formatted;
+    SessionConfig config = {.id = S("s"), .cwd = h.folder, .review = REVIEW_AUTO, .has_client_files = true};
+    h.watch.session = session_open(h.planner, &config, io, &err);
+    CHECK_OK(h.watch.session != NULL, err);
+    house_turn(&h, "change the values in a.py");
+    CHECK(h.watch.done.was_applied);
+    CHECK_INT(h.watch.done.problem_count, 0);
+    CHECK(str_contains(h.watch.notes, S("the editor changed a.py further while saving it (+1 -0 lines)")));
+    house_close(&h);
+}
+
 static void test_own_text(void) {
     House h;
     house_open(&h, TWO_CHANGES, REVIEW_ASK);
@@ -440,6 +483,8 @@ static const TestCase CASES[] = {
     {"keeps_chosen_hunks", test_keeps_chosen_hunks},
     {"unknown_hunk", test_unknown_hunk},
     {"own_text", test_own_text},
+    {"hard_links_are_told", test_hard_links_are_told},
+    {"formatter_is_told", test_formatter_is_told},
     {"plan_mode_writes_nothing", test_plan_mode_writes_nothing},
     {"cancel_at_question", test_cancel_at_question},
     {"cancel_while_generating", test_cancel_while_generating},
