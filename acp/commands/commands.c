@@ -1,5 +1,9 @@
 #include "acp/commands/commands.h"
 
+#include <unistd.h>
+
+#include "acp/commands/terminal.h"
+
 const Command *const COMMANDS[] = {
     &COMMAND_ASK,      &COMMAND_APPLY,  &COMMAND_DIFF,    &COMMAND_UNDO,     &COMMAND_BACKUPS,
     &COMMAND_RECOVER,  &COMMAND_SEARCH, &COMMAND_CONTEXT, &COMMAND_GENERATE, &COMMAND_CHAT,
@@ -8,7 +12,13 @@ const Command *const COMMANDS[] = {
 const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof *COMMANDS;
 
 int command_fail(const char *name, int status, const Err *err) {
-    fprintf(stderr, "mux-acp %s: %s\n", name, err->text);
+    Buf text = {0};
+    if (isatty(STDERR_FILENO)) /* the sentence may quote names and lines of files */
+        terminal_put(&text, str_of(err->text), true);
+    else
+        buf_cstr(&text, err->text);
+    fprintf(stderr, "mux-acp %s: %.*s\n", name, (int)text.len, text.ptr ? text.ptr : "");
+    buf_free(&text);
     return status;
 }
 

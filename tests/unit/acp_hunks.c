@@ -350,6 +350,23 @@ static void test_text_cannot_drive_the_terminal(void) {
     table_close(&t);
 }
 
+/* Nor can what the model says, or what is quoted to it of a file. */
+static void test_quotes_cannot_drive_the_terminal(void) {
+    static const char *const MODELS[] = {"--- reply repeat\n" BLOCK("a.txt", "some such line\n", "b\n"),
+                                         "--- reply\nIt is some \033[2J line.\n"};
+    for (size_t i = 0; i < sizeof MODELS / sizeof *MODELS; i++) {
+        Table t;
+        table_open(&t, MODELS[i]);
+        t.shows_all = true;
+        table_write(&t, "work/a.txt", S("first\nsome \033[2J line\nlast\n"));
+        table_start(&t, "change a.txt");
+        table_finish(&t, 1);
+        table_check_seen(&t, "some ^[[2J line");
+        CHECK(str_find_char(table_seen(&t), '\033', 0) == STR_NONE);
+        table_close(&t);
+    }
+}
+
 static void test_colours(void) {
     static const struct {
         const char *no_colour, *kind;
@@ -426,6 +443,7 @@ static const TestCase CASES[] = {
     {"backup_limit", test_backup_limit},
     {"consent", test_consent},
     {"text_cannot_drive_the_terminal", test_text_cannot_drive_the_terminal},
+    {"quotes_cannot_drive_the_terminal", test_quotes_cannot_drive_the_terminal},
     {"colours", test_colours},
     {"narrow", test_narrow},
     {"line_ends", test_line_ends},
