@@ -184,22 +184,24 @@ bool txn_apply_file(Txn *txn, size_t index, Err *err) {
     return ok;
 }
 
-static bool apply_some(Txn *txn, bool is_removing, bool goes_first, Err *err) {
+static bool apply_some(Txn *txn, bool is_removing, bool goes_first, size_t *placed, Err *err) {
     for (size_t i = 0; i < txn->manifest.count; i++) {
         const TxnFile *file = &txn->manifest.files[i];
-        if (file->after.exists != is_removing && file->goes_first == goes_first &&
-            !txn_apply_file(txn, i, err))
+        if (file->after.exists == is_removing || file->goes_first != goes_first)
+            continue;
+        if (!txn_apply_file(txn, i, err))
             return false;
+        *placed += 1;
     }
     return true;
 }
 
-bool txn_make_room(Txn *txn, Err *err) {
-    return apply_some(txn, true, true, err) && txn_clear_dirs(txn, err) && txn_make_dirs(txn, err);
-}
-
 bool txn_apply(Txn *txn, Err *err) {
-    return txn_make_room(txn, err) && apply_some(txn, false, false, err) && apply_some(txn, true, false, err);
+    size_t placed = 0;
+    return apply_some(txn, true, true, &placed, err) && txn_clear_dirs(txn, err) && txn_make_dirs(txn, err) &&
+           apply_some(txn, false, false, &placed, err) && apply_some(txn, true, false, &placed, err) &&
+           (placed == txn->manifest.count ||
+            err_set(err, ERR_INTERNAL, "%zu of %zu files were changed", placed, txn->manifest.count));
 }
 
 bool txn_commit(Txn *txn, Err *err) {
@@ -253,7 +255,7 @@ static bool tidy_temp(Txn *txn, size_t index) {
 
 /* new/ goes last: as long as it is there, the next start tidies up again. */
 void txn_tidy(Txn *txn) {
-    bool ok = txn_remove_left_dirs(txn);
+    bool ok = true;
     for (size_t i = 0; i < txn->manifest.count; i++) {
         char name[32];
         txn_gone_name(i, name);
@@ -263,6 +265,7 @@ void txn_tidy(Txn *txn) {
             tidy_displaced(txn, i, name);
         ok = tidy_temp(txn, i) && ok;
     }
+    ok = txn_remove_left_dirs(txn) && ok;
     if (ok && (!txn->has_temps || txn_sync_dirs(txn, NULL)))
         remove_below(txn->fd, "new");
 }

@@ -271,10 +271,15 @@ static bool make_dir(const Spot *spot, unsigned mode, Err *err) {
             errno = ENOENT;
         return err_set_errno(err, errno, "cannot make the folder %.*s", STR_ARG(spot->shown));
     }
-    if (failed || !mode)
+    if (!mode)
         return true;
+    struct stat st;
     int fd = open_retry(spot->dir, spot->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    bool ok = fd >= 0 && fchmod(fd, mode) == 0 && sync_fd(fd);
+    if (fd < 0 && failed && errno == ENOTDIR)
+        return true; /* a file stands there: the files tell */
+    /* also when it was there: whoever made it may have been stopped before this */
+    bool ok = fd >= 0 && fstat(fd, &st) == 0 &&
+              ((st.st_mode & 07777) == mode || (fchmod(fd, mode) == 0 && sync_fd(fd)));
     if (!ok)
         err_set_errno(err, errno, "cannot restore the mode of the folder %.*s", STR_ARG(spot->shown));
     if (fd >= 0)

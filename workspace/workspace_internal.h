@@ -231,8 +231,7 @@ bool txn_sync_dirs(Txn *txn, Err *err);    /* fsync of every folder that the tra
 
 bool txn_write_manifest(Txn *txn, Err *err);
 bool txn_apply_file(Txn *txn, size_t index, Err *err);
-bool txn_make_room(Txn *txn, Err *err); /* all up to and with the new folders */
-bool txn_commit(Txn *txn, Err *err);    /* the commit point */
+bool txn_commit(Txn *txn, Err *err); /* the commit point */
 void txn_close(Txn *txn);
 void txn_discard(Txn *txn); /* removes the folder of a transaction that is not to be kept */
 void txn_tidy(Txn *txn);    /* after the commit point: empty folders, spent files */
