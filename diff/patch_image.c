@@ -27,6 +27,7 @@ static void index_lines(Image *image) {
 }
 
 void image_init(Image *image, Str text, Arena *arena) {
+    text = text.len ? text : S(""); /* never a null pointer, so that offsets can be added */
     *image = (Image){.arena = arena, .old_text = text};
     index_lines(image);
     image->first = image->hint = ARENA_NEW(arena, Piece);
