@@ -70,9 +70,9 @@ static uint64_t line_end_bits(uint64_t word) {
     return (x - UINT64_C(0x0101010101010101)) & ~x & UINT64_C(0x8080808080808080);
 }
 
-/* The length of the line at `at` (with its end) and the hash of its bytes. */
+/* The length of the line at `at` (with its end); *hash comes with the seed and becomes that of its bytes. */
 static size_t hash_line(const char *at, size_t left, uint64_t *hash) {
-    uint64_t h = 0, word = 0;
+    uint64_t h = *hash, word = 0;
     size_t done = 0;
     for (; left - done >= 8; done += 8) {
         memcpy(&word, at + done, 8);
@@ -108,10 +108,13 @@ typedef struct Table {
     Slot *slots;
     size_t mask;
     unsigned shift;
+    uint64_t seed;
 } Table;
 
 static Table table_make(size_t most, Arena *arena) {
     Table table = {.shift = 32 - 4};
+    /* An address, so that nobody can write lines that fall together; names do not depend on it. */
+    table.seed = (uint64_t)(uintptr_t)arena * UINT64_C(0xd6e8feb86659fd93);
     size_t slots = 16;
     for (; slots < most + most / 3; slots *= 2)
         table.shift--;
@@ -144,9 +147,9 @@ static void index_start(LineIndex *index, CompareSide *side, Str text, Arena *ar
 }
 
 /* Takes the next line at begins[count]: its tag, and the text of it. */
-static Str next_line(LineIndex *index, uint32_t *tag) {
+static Str next_line(LineIndex *index, uint64_t seed, uint32_t *tag) {
     uint32_t begin = index->begins[index->count];
-    uint64_t hash;
+    uint64_t hash = seed;
     size_t len = hash_line(index->text.ptr + begin, index->text.len - begin, &hash);
     index->begins[++index->count] = begin + (uint32_t)len;
     *tag = (uint32_t)(hash >> 32);
@@ -161,14 +164,14 @@ static bool has_more(const LineIndex *index) {
 static void name_lines(LinePair *pair, const Table *table, unsigned char *is_shared) {
     uint32_t tag;
     while (has_more(&pair->old)) {
-        Str line = next_line(&pair->old, &tag);
+        Str line = next_line(&pair->old, table->seed, &tag);
         Slot *slot = table_find(table, &pair->old, line, tag);
         if (!slot->line)
             *slot = (Slot){tag, (uint32_t)pair->old.count};
         pair->a.names[pair->old.count - 1] = slot->line - 1;
     }
     while (has_more(&pair->new)) {
-        Str line = next_line(&pair->new, &tag);
+        Str line = next_line(&pair->new, table->seed, &tag);
         const Slot *slot = table_find(table, &pair->old, line, tag);
         uint32_t name = slot->line ? slot->line - 1 : NAME_NONE;
         if (slot->line)

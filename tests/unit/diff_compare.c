@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "diff/compare_internal.h"
 #include "diff/diff.h"
+#include "diff/hunks_internal.h"
 #include "tests/runner.h"
 
 static Str random_text(Arena *arena, size_t most_lines, int letters) {
@@ -217,12 +218,40 @@ static void hunks_stand_at_block_starts(void) {
     arena_free(&arena);
 }
 
+/* A hunk of one-byte lines with their line ends. */
+static Hunk letters_hunk(size_t old_start, size_t old_count, size_t new_start, size_t new_count) {
+    return (Hunk){.old_start = old_start,
+                  .old_count = old_count,
+                  .new_start = new_start,
+                  .new_count = new_count,
+                  .old_begin = 2 * old_start,
+                  .old_end = 2 * (old_start + old_count),
+                  .new_begin = 2 * new_start,
+                  .new_end = 2 * (new_start + new_count)};
+}
+
 /* Two runs that can be slid together are one hunk, and one that can reach its counterpart stands there. */
 static void hunks_meet(void) {
     Arena arena = {0};
-    Hunks hunks;
-    CHECK(diff_lines(S(""), S("a\nq\nx\nx\nx\nb\n"), S("a\nx\nx\nx\nx\nw\nb\n"), &arena, &hunks, NULL));
-    CHECK_INT(hunks.count, 2);
+    Hunk insertions[] = {letters_hunk(1, 0, 1, 1), letters_hunk(2, 0, 3, 1)};
+    Hunks hunks = {S("a\nx\nb\n"), S("a\nx\nx\nx\nb\n"), insertions, 2};
+    slide_hunks(&hunks);
+    CHECK_INT(hunks.count, 1);
+    CHECK_INT(hunks.items[0].new_count, 2);
+    CHECK_STR(keep_all(&hunks, &arena), hunks.after);
+    Hunk both[] = {letters_hunk(1, 1, 1, 0), letters_hunk(3, 0, 2, 1)};
+    hunks = (Hunks){S("a\nx\nx\nb\n"), S("a\nx\nw\nb\n"), both, 2};
+    slide_hunks(&hunks);
+    CHECK_INT(hunks.count, 1);
+    CHECK_INT(hunks.items[0].old_start, 2);
+    CHECK_INT(hunks.items[0].old_count + hunks.items[0].new_count, 2);
+    CHECK_STR(keep_all(&hunks, &arena), hunks.after);
+    Hunk above[] = {letters_hunk(1, 0, 1, 1), letters_hunk(2, 1, 3, 0)};
+    hunks = (Hunks){S("a\nx\nx\nb\n"), S("a\nw\nx\nb\n"), above, 2};
+    slide_hunks(&hunks);
+    CHECK_INT(hunks.count, 1);
+    CHECK_INT(hunks.items[0].old_start, 1);
+    CHECK_STR(keep_all(&hunks, &arena), hunks.after);
     for (int round = 0; round < 5000; round++) {
         Str a = random_text(&arena, 12, 2), b = random_text(&arena, 12, 2);
         CHECK(diff_lines(S(""), a, b, &arena, &hunks, NULL));
