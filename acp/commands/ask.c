@@ -128,9 +128,7 @@ static void wait_for_turn(AskResult *result, int signals) {
         if (fds[0].revents)
             break;
         if (fds[1].revents) {
-            struct signalfd_siginfo info;
-            if (read(signals, &info, sizeof info) <= 0 ||
-                (info.ssi_signo == SIGINT && atomic_load(&result->dialog->is_editing)))
+            if (!hunk_dialog_take_signal(result->dialog, signals))
                 continue;
             turn_cancel(result->session);
             hunk_dialog_stop(result->dialog);
@@ -192,18 +190,23 @@ static int report(AskResult *result) {
     return is_complete ? STATUS_DONE : STATUS_FAILED;
 }
 
-static int run_turn(AskResult *result, Planner *planner, const SessionConfig *config, Str prompt, Err *err) {
+/* Blocked in every thread made from here on, those of the engine too: interrupts end the turn, not the
+ * process in the middle of a commit. */
+static int block_signals(void) {
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &stops, NULL); /* in every thread made from here on */
-    int signals = signalfd(-1, &stops, SFD_CLOEXEC);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL);
+    return signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int run_turn(AskResult *result, Planner *planner, const SessionConfig *config, Str prompt, int signals,
+                    Err *err) {
     int status = STATUS_CANNOT_START;
     Ask ask = {.text = prompt};
     if (pipe2(result->done_fds, O_CLOEXEC) != 0) {
         err_set_errno(err, errno, "cannot create a pipe");
-        close(signals);
         return status;
     }
     result->session = session_open(planner, config, file_io_disk(), err);
@@ -212,7 +215,6 @@ static int run_turn(AskResult *result, Planner *planner, const SessionConfig *co
         status = STATUS_DONE;
     }
     session_close(result->session);
-    close(signals);
     close(result->done_fds[0]);
     close(result->done_fds[1]);
     return status;
@@ -257,7 +259,7 @@ static int run(const Settings *settings) {
     SessionConfig config = {.id = S("ask"), .review = wanted_review(settings)};
     HunkDialog dialog = {0};
     result.dialog = &dialog;
-    int status = STATUS_CANNOT_START;
+    int status = STATUS_CANNOT_START, signals = block_signals();
     if (!str_trim(prompt).len) {
         status = command_usage(&COMMAND_ASK, "say what is to be done");
     } else if (!house_folder(cwd, &result.arena, &config.cwd, &err)) {
@@ -271,11 +273,12 @@ static int run(const Settings *settings) {
             hunk_dialog_open(&dialog, NULL); /* for files that need consent of their own */
         if (house_uses_embedded(&house))
             fprintf(stderr, "%s\n", HOUSE_EMBEDDED_NOTE);
-        status = run_turn(&result, house.planner, &config, prompt, &err);
+        status = run_turn(&result, house.planner, &config, prompt, signals, &err);
         status = status == STATUS_DONE ? report(&result) : command_fail("ask", status, &err);
     }
     hunk_dialog_close(&dialog);
     house_close(&house);
+    close(signals);
     json_free(result.problems);
     json_free(result.notes);
     buf_free(&result.text);

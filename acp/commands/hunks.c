@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "acp/commands/hunks_internal.h"
@@ -26,6 +28,7 @@ bool hunk_dialog_open(HunkDialog *dialog, Err *err) {
     int out = fcntl(dialog->in, F_DUPFD_CLOEXEC, 0);
     dialog->out = out >= 0 ? fdopen(out, "w") : NULL;
     dialog->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&dialog->lock, NULL);
     dialog->is_open = true;
     dialog->has_colour = terminal_takes_colour(dialog->in);
     if (dialog->out && dialog->stop >= 0)
@@ -45,6 +48,7 @@ void hunk_dialog_close(HunkDialog *dialog) {
     if (dialog->stop >= 0)
         close(dialog->stop);
     close(dialog->in);
+    pthread_mutex_destroy(&dialog->lock);
     buf_free(&dialog->inbox);
     dialog->is_open = false;
 }
@@ -53,6 +57,30 @@ void hunk_dialog_stop(HunkDialog *dialog) {
     uint64_t one = 1;
     if (dialog->is_open && write(dialog->stop, &one, sizeof one) < 0 && errno != EAGAIN)
         abort();
+}
+
+bool hunk_dialog_take_signal(HunkDialog *dialog, int signals) {
+    struct signalfd_siginfo info;
+    if (!dialog->is_open)
+        return read(signals, &info, sizeof info) > 0;
+    pthread_mutex_lock(&dialog->lock);
+    bool is_taken =
+        read(signals, &info, sizeof info) > 0 && !(dialog->is_editing && info.ssi_signo == SIGINT);
+    pthread_mutex_unlock(&dialog->lock);
+    return is_taken;
+}
+
+/* Interrupts that came while the editor ran are dropped when it ends. */
+void dialog_set_editing(HunkDialog *dialog, bool is_editing) {
+    sigset_t interrupt;
+    struct timespec at_once = {0};
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_mutex_lock(&dialog->lock);
+    while (!is_editing && sigtimedwait(&interrupt, NULL, &at_once) == SIGINT)
+        ;
+    dialog->is_editing = is_editing;
+    pthread_mutex_unlock(&dialog->lock);
 }
 
 void dialog_flush(HunkDialog *dialog, Buf *text) {

@@ -80,11 +80,11 @@ static EditEnd run_editor(HunkDialog *dialog, const char *path) {
     bool has_settings = tcgetattr(dialog->in, &settings) == 0;
     pid_t pid;
     int status = 0;
-    atomic_store(&dialog->is_editing, true);
+    dialog_set_editing(dialog, true);
     int failed = spawn_editor(path, &pid);
     while (!failed && waitpid(pid, &status, 0) < 0)
         failed = errno == EINTR ? 0 : errno;
-    atomic_store(&dialog->is_editing, false);
+    dialog_set_editing(dialog, false);
     if (has_settings)
         tcsetattr(dialog->in, TCSADRAIN, &settings);
     if (failed) {

@@ -32,6 +32,7 @@ typedef enum LineEnd { LINE_READ, LINE_CLOSED, LINE_STOPPED } LineEnd;
 /* Prints the prompt and reads one line, without its line end; *line lives in the arena. */
 LineEnd dialog_line(HunkDialog *dialog, const char *prompt, Arena *arena, Str *line);
 void dialog_say(HunkDialog *dialog, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void dialog_set_editing(HunkDialog *dialog, bool is_editing);
 /* Writes out and empties the buffer. */
 void dialog_flush(HunkDialog *dialog, Buf *text);
 
