@@ -191,11 +191,21 @@ static bool write_out(DiffJob *job, Err *err) {
     return ok || err_wrap(err, "the diff");
 }
 
+/* Too little context may fit at more than one place; then what was asked for would not apply. */
+static bool print_file(DiffJob *job, const FileDiff *file, Err *err) {
+    if (job->context >= CONTEXT_LINES)
+        return diff_print_verified(file, job->context, &job->out, err);
+    if (diff_print_verified(file, job->context, &job->out, NULL))
+        return true;
+    note(file->new_path, "is shown with more context: with less, the diff would not apply");
+    return diff_print_verified(file, CONTEXT_LINES, &job->out, err);
+}
+
 static bool show_file(DiffJob *job, const FileDiff *file, Err *err) {
     size_t begin = job->out.len;
     if (file->is_binary && !file->carries_binary && !str_eq(file->hunks.before, file->hunks.after))
         note(file->new_path, "is binary; the diff names it but only carries it with --binary");
-    if (!diff_print_verified(file, job->context, &job->out, err))
+    if (!print_file(job, file, err))
         return false;
     if (job->has_colour) {
         Buf plain = job->out;

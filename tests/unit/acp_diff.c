@@ -95,6 +95,21 @@ static void two_files(void) {
     arena_free(&place.arena);
 }
 
+/* Without context the line that goes could be taken for the one above it, which only has a line end more. */
+static void too_little_context_is_not_shown(void) {
+    Place place;
+    place_open(&place);
+    write_text(&place, "a", "x\none\ntwo\ntwo");
+    write_text(&place, "b", "one\ntwo\n");
+    CHECK_INT(DIFF(&place, "-U0", "a", "b"), 0);
+    CHECK_STR(place.out, S("diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1,4 +1,2 @@\n-x\n one\n two\n-two\n"
+                           "\\ No newline at end of file\n"));
+    check_err(&place, "a is shown with more context");
+    CHECK_INT(DIFF(&place, "-U0", "b", "a"), 0);
+    CHECK_STR(place.err, S(""));
+    arena_free(&place.arena);
+}
+
 static void what_cannot_be_compared(void) {
     Place place;
     place_open(&place);
@@ -257,6 +272,7 @@ static void terminals_get_colours_and_marks(void) {
 }
 
 static const TestCase CASES[] = {{"two_files", two_files},
+                                 {"too_little_context_is_not_shown", too_little_context_is_not_shown},
                                  {"what_cannot_be_compared", what_cannot_be_compared},
                                  {"unreadable_files_stop_it", unreadable_files_stop_it},
                                  {"a_full_disk_is_told", a_full_disk_is_told},
