@@ -113,8 +113,10 @@ static bool write_one(Txn *txn, size_t index, ChangeFile *file, const Spot *spot
     Str text;
     Stamp stamp;
     struct stat st;
+    if (spot->is_beyond_link) /* an editor would follow it */
+        return err_beyond_link(err, file->path.relative);
     if (spot->dir >= 0 && fstatat(spot->dir, spot->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !S_ISREG(st.st_mode)) /* an editor would follow a link */
+        !S_ISREG(st.st_mode))
         return err_set(err, ERR_CONFLICT, "%.*s is no regular file any more", STR_ARG(file->path.relative));
     txn->is_written[index] = true; /* also when it fails: nobody knows how far it came */
     if (!txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, file->text, err) ||

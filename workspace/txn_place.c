@@ -55,11 +55,9 @@ bool spot_open(const Workspace *ws, Str txn_path, Arena *arena, Spot *out, Err *
     Str parent = path_parent(below);
     out->name = str_cstr(arena, parent.len ? str_from(below, parent.len + 1) : below);
     out->dir = open_beneath(fence->fd, parent.len ? str_cstr(arena, parent) : ".", O_RDONLY | O_DIRECTORY);
-    if (out->dir >= 0 || errno == ENOENT || errno == ENOTDIR)
+    out->is_beyond_link = out->dir < 0 && (errno == ELOOP || errno == EXDEV);
+    if (out->dir >= 0 || out->is_beyond_link || errno == ENOENT || errno == ENOTDIR)
         return true;
-    if (errno == ELOOP || errno == EXDEV)
-        return err_set(err, ERR_DENIED, "%.*s goes through a symbolic link that was not there before",
-                       STR_ARG(txn_path));
     return err_set_errno(err, errno, "cannot open the folder of %.*s", STR_ARG(txn_path));
 }
 
@@ -77,6 +75,11 @@ static bool look_at_link(int dir, const char *name, Look *out, Err *err) {
         out->stamp = stamp_of_link(target);
     arena_free(&scratch);
     return ok;
+}
+
+bool err_beyond_link(Err *err, Str shown) {
+    return err_set(err, ERR_DENIED, "%.*s goes through a symbolic link that was not there before",
+                   STR_ARG(shown));
 }
 
 bool look_at(int dir, const char *name, Look *out, Err *err) {

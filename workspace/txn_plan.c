@@ -85,7 +85,7 @@ static bool plan_dir(Plan *plan, Str dir, Str path, Err *err) {
         return err_set(err, ERR_INVALID, "%.*s cannot be made: %.*s is to be a file", STR_ARG(path),
                        STR_ARG(dir));
     if (!spot_open(txn->ws, dir, txn->arena, &spot, NULL))
-        return true; /* above the fence, or through a link: opening the file tells */
+        return true; /* above the fence */
     bool is_there = spot.dir >= 0 && fstatat(spot.dir, spot.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     bool is_missing = !is_there || (!S_ISDIR(st.st_mode) && set_has(&plan->removed, dir)), ok = true;
     if (is_missing) {
@@ -94,8 +94,10 @@ static bool plan_dir(Plan *plan, Str dir, Str path, Err *err) {
         LIST_PUSH(txn->arena, txn->manifest.made_dirs, txn->manifest.made_dir_count, plan->made_capacity,
                   made);
         ok = spot_is_writable(&spot, err);
-    } else if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) {
+    } else if (S_ISDIR(st.st_mode)) {
         set_add(&plan->known, txn->arena, dir);
+    } else if (S_ISLNK(st.st_mode)) {
+        ok = err_beyond_link(err, path);
     } else {
         ok = err_set(err, ERR_CONFLICT, "%.*s cannot be made: %.*s is a file, not a folder", STR_ARG(path),
                      STR_ARG(dir));
@@ -253,6 +255,11 @@ bool txn_plan(Txn *txn, const Change *change, Err *err) {
     for (size_t i = 0; i < m->count; i++)
         if (!change->files[i].is_removal && !plan_put(&plan, i, err))
             return false;
+    for (size_t i = change->made_mode_count; i-- > 0;) { /* also those that were empty */
+        Str dir = change->made_modes[i].path;
+        if (!plan_dirs_above(&plan, dir, err) || !plan_dir(&plan, dir, dir, err))
+            return false;
+    }
     for (size_t i = 0; i < m->count; i++) /* staging tells the rest; the order of steps needs this much */
         m->files[i].after.exists = !change->files[i].is_removal;
     manifest_mark(m, txn->arena);

@@ -149,6 +149,8 @@ static bool check_target(const Spot *spot, const ChangeFile *file, const TxnFile
     bool is_there = spot->dir >= 0 && fstatat(spot->dir, spot->name, st, AT_SYMLINK_NOFOLLOW) == 0;
     if (spot->dir >= 0 && !is_there && errno != ENOENT)
         return err_set_errno(err, errno, "cannot look at %.*s", STR_ARG(shown));
+    if (spot->is_beyond_link && file->seen.exists)
+        return err_beyond_link(err, shown);
     if (!is_there || (S_ISDIR(st->st_mode) && record->shares_name))
         return !file->seen.exists ||
                err_set(err, ERR_CONFLICT, "%.*s was removed since it was read", STR_ARG(shown));

@@ -151,9 +151,11 @@ bool manifest_parse(Str bytes, Arena *arena, Manifest *out, Err *err);
 
 /* ---- txn_place.c ---- */
 
-/* An open parent folder and a name in it. dir is -1 when the parent folder does not exist. */
+/* An open parent folder and a name in it. dir is -1 when the parent folder does not exist; what is beyond a
+ * link does not either. */
 typedef struct Spot {
     int dir;
+    bool is_beyond_link;
     const char *name;
     Str shown; /* for sentences */
 } Spot;
@@ -189,6 +191,7 @@ typedef enum Quiet { QUIET_NO, QUIET_YES, QUIET_UNKNOWN } Quiet;
  * system or its owner does not let us ask. */
 Quiet file_quiet(int fd);
 bool err_busy(Err *err, Str shown);
+bool err_beyond_link(Err *err, Str shown);
 
 /* Puts a staged file (a name below txn/ID) in the spot, or removes what is there when staged is NULL,
  * provided that `expected` is what is there; that ends up staged or as txn_gone_name. ERR_CONFLICT leaves the
