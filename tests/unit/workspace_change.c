@@ -1,8 +1,10 @@
 /* Changes on disk and through an editor: all or nothing, with a way back. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -349,6 +351,181 @@ static void test_editor(void) {
     fixture_close(&fixture);
 }
 
+/* A formatter's work is told apart from ours, undo knows what the editor had, and refuses when that moved. */
+static void test_editor_report(void) {
+    Fixture fixture;
+    Err err = {0};
+    ChangeReport report;
+    make_tree(&fixture);
+    Editor editor = {.fixture = &fixture, .has_formatter = true};
+    fixture_open(&fixture, (FileIo){&editor, editor_read_text, editor_write_text});
+    Str before = fixture_snapshot(&fixture);
+    Change *change = make_change(&fixture);
+    change_report(change, &fixture.arena, &report);
+    CHECK_OK(change_commit(change, NULL, &err), err);
+    CHECK_INT(report.count, 5);
+    CHECK(report.items[0].is_reformatted && !report.items[4].is_reformatted);
+    CHECK_STR(report.items[0].sent, S("new a\n"));
+    CHECK_STR(report.items[0].found, S("new a\n\n"));
+    editor.has_formatter = false;
+    fixture_write(&fixture, "a.txt", S("formatted once more\n"));
+    Str moved = fixture_snapshot(&fixture);
+    CHECK(!ws_undo(fixture.ws, S(""), NULL, &err) && err.code == ERR_CONFLICT && strstr(err.text, "a.txt"));
+    CHECK_STR(fixture_snapshot(&fixture), moved);
+    fixture_write(&fixture, "a.txt", S("new a\n\n"));
+    CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
+    CHECK_STR(fixture_snapshot(&fixture), before);
+    fixture_close(&fixture);
+}
+
+/* What an editor cannot hold goes to the disk, in the same change and the same undo. */
+static void test_editor_kinds(void) {
+    Fixture fixture;
+    Err err = {0};
+    make_tree(&fixture);
+    CHECK(symlink("a.txt", fixture_path(&fixture, "pointer")) == 0);
+    fixture_write(&fixture, "binary", (Str){"\0old", 4});
+    Editor editor = {.fixture = &fixture};
+    fixture_open(&fixture, (FileIo){&editor, editor_read_text, editor_write_text});
+    Str before = fixture_snapshot(&fixture);
+    Path path;
+    Entry link, binary, below;
+    for (int fails = 1; fails >= 0; fails--) {
+        Change *change = change_begin(fixture.ws, &err);
+        CHECK_OK(ws_entry(fixture.ws, S("binary"), 100, &fixture.arena, &path, &binary, &err), err);
+        change_put(change, path, binary.stamp, (Str){"\0new", 4});
+        CHECK_OK(ws_entry(fixture.ws, S("pointer"), 100, &fixture.arena, &path, &link, &err), err);
+        change_put_link(change, path, link.stamp, S("gone.txt"));
+        fixture_put(&fixture, change, "a.txt", S("new a\n"));
+        fixture_remove(&fixture, change, "gone.txt");
+        CHECK_OK(ws_entry(fixture.ws, S("gone.txt/below"), 100, &fixture.arena, &path, &below, &err), err);
+        change_put(change, path, below.stamp, S("a folder now\n"));
+        editor.writes = 0;
+        editor.fail_at = fails ? 2 : 0;
+        if (fails) {
+            expect_refusal(&fixture, change, ERR_IO, "the editor said no");
+            continue;
+        }
+        CHECK_OK(change_commit(change, NULL, &err), err);
+        CHECK_INT(editor.writes, 2);
+        CHECK_STR(fixture_text(&fixture, "binary"), ((Str){"\0new", 4}));
+        CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
+        CHECK_STR(fixture_snapshot(&fixture), before);
+    }
+    fixture_close(&fixture);
+}
+
+static void commit_one(Fixture *fixture, Str text) {
+    Err err = {0};
+    Change *change = change_begin(fixture->ws, &err);
+    fixture_put(fixture, change, "a.txt", text);
+    CHECK_OK(change_commit(change, NULL, &err), err);
+}
+
+static size_t count_backups(Fixture *fixture) {
+    BackupList backups;
+    Err err = {0};
+    CHECK_OK(ws_backups(fixture->ws, &fixture->arena, &backups, &err), err);
+    return backups.count;
+}
+
+static void test_backup_limits(void) {
+    Fixture fixture;
+    Err err = {0};
+    make_tree(&fixture);
+    WorkspaceConfig few = {.root = fixture.root, .backup_count = 3};
+    fixture.ws = ws_open(&few, file_io_disk(), &err);
+    for (int i = 0; i < 6; i++)
+        commit_one(&fixture, str_printf(&fixture.arena, "%d\n", i));
+    CHECK_INT(count_backups(&fixture), 3);
+    ws_close(fixture.ws);
+    char *large = arena_alloc(&fixture.arena, 6000);
+    memset(large, 'x', 6000);
+    WorkspaceConfig small = {.root = fixture.root, .backup_bytes = 10000};
+    fixture.ws = ws_open(&small, file_io_disk(), &err);
+    for (int i = 0; i < 4; i++) {
+        large[0] = (char)('a' + i);
+        commit_one(&fixture, str_copy(&fixture.arena, (Str){large, 6000}));
+    }
+    CHECK_INT(count_backups(&fixture), 1);
+    CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
+    large[0] = 'c';
+    CHECK_STR(fixture_text(&fixture, "a.txt"), ((Str){large, 6000}));
+    fixture_close(&fixture);
+}
+
+/* Where there is no place for backups nothing is changed, and nothing of ours is left. */
+static void test_no_place_for_backups(void) {
+    Fixture fixture;
+    make_tree(&fixture);
+    fixture_write(&fixture, ".mux", S("a file\n"));
+    fixture_open(&fixture, file_io_disk());
+    expect_refusal(&fixture, make_change(&fixture), ERR_DENIED, "nothing was changed");
+    CHECK_STR(fixture_text(&fixture, ".mux"), S("a file\n"));
+    CHECK(unlink(fixture_path(&fixture, ".mux")) == 0);
+    fixture_folder(&fixture, "../elsewhere");
+    CHECK(symlink("../elsewhere", fixture_path(&fixture, ".mux")) == 0);
+    expect_refusal(&fixture, make_change(&fixture), ERR_DENIED, "no folder");
+    CHECK(rmdir(fixture_path(&fixture, "../elsewhere")) == 0);
+    fixture_close(&fixture);
+}
+
+/* Rights count for those who are not root. */
+static void test_read_only_folders(void) {
+    Fixture fixture;
+    make_tree(&fixture);
+    bool is_root = geteuid() == 0;
+    fixture_open(&fixture, file_io_disk());
+    fixture_folder(&fixture, "closed/box");
+    if (is_root) {
+        const char *const argv[] = {"chown", "-R", "65534", test_tmp(), NULL};
+        CHECK_INT(run_program(argv, NULL), 0);
+    }
+    CHECK(chmod(fixture_path(&fixture, "closed"), 0555) == 0);
+    CHECK(chmod(fixture_path(&fixture, "sub"), 0555) == 0);
+    if (is_root && seteuid(65534) != 0)
+        SKIP("rights cannot be given up here");
+    Err err = {0};
+    Change *change = change_begin(fixture.ws, &err);
+    fixture_put(&fixture, change, "a.txt", S("new a\n"));
+    fixture_put(&fixture, change, "closed/new/deep.txt", S("x\n"));
+    bool ok = change_commit(change, NULL, &err), ok_2;
+    change = change_begin(fixture.ws, &err);
+    Err err_2 = {0};
+    fixture_put(&fixture, change, "sub/run.sh", S("x\n"));
+    ok_2 = change_commit(change, NULL, &err_2);
+    CHECK(!is_root || seteuid(0) == 0);
+    CHECK_MSG(!ok && err.code == ERR_DENIED && strstr(err.text, "not writable"), "%s", err.text);
+    CHECK_MSG(!ok_2 && err_2.code == ERR_DENIED && strstr(err_2.text, "not writable"), "%s", err_2.text);
+    CHECK_STR(fixture_text(&fixture, "a.txt"), S("old a\n"));
+    CHECK(chmod(fixture_path(&fixture, "closed"), 0755) == 0);
+    CHECK(chmod(fixture_path(&fixture, "sub"), 0755) == 0);
+    fixture_close(&fixture);
+}
+
+/* The second of two agents is told who the first one is. */
+static void test_lock_names_its_holder(void) {
+    Fixture fixture;
+    Err err = {0};
+    RecoverReport report;
+    make_tree(&fixture);
+    fixture_open(&fixture, file_io_disk());
+    commit_one(&fixture, S("1\n"));
+    fixture_folder(&fixture, ".mux/txn/9-abcdef"); /* work for recovery, which does not wait */
+    int fd = open(fixture_path(&fixture, ".mux/lock"), O_RDWR);
+    CHECK(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    CHECK(!ws_recover(fixture.ws, &report, &err) && err.code == ERR_CONFLICT);
+    CHECK_MSG(strstr(err.text, str_printf(&fixture.arena, "(pid %ld)", (long)getpid()).ptr), "%s", err.text);
+    CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, "pid 1 start 0 boot none\n", 24, 0) == 24);
+    CHECK(!ws_recover(fixture.ws, &report, &err) && strstr(err.text, "not running here"));
+    CHECK(ftruncate(fd, 0) == 0);
+    CHECK(!ws_recover(fixture.ws, &report, &err) && strstr(err.text, "another mux process"));
+    close(fd);
+    CHECK_OK(ws_recover(fixture.ws, &report, &err), err);
+    CHECK_INT(report.cleaned, 1);
+    fixture_close(&fixture);
+}
+
 static const TestCase TESTS[] = {
     {"commit_undo_redo", test_commit_undo_redo},
     {"commit_undo_redo_with_git", test_with_git},
@@ -361,5 +538,11 @@ static const TestCase TESTS[] = {
     {"pruning", test_pruning},
     {"many_files", test_many_files},
     {"editor", test_editor},
+    {"editor_report", test_editor_report},
+    {"editor_kinds", test_editor_kinds},
+    {"backup_limits", test_backup_limits},
+    {"no_place_for_backups", test_no_place_for_backups},
+    {"read_only_folders", test_read_only_folders},
+    {"lock_names_its_holder", test_lock_names_its_holder},
 };
 TEST_SUITE(WORKSPACE_CHANGE_SUITE, "change", TESTS);
