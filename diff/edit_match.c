@@ -3,7 +3,7 @@
 #include "base/utf8.h"
 #include "diff/edit_locate_internal.h"
 
-enum { MOST_STEPS = 50000000 };
+enum { MOST_STEPS = 50000000, MARK_WORDS = 256, MARK_BITS = 64 * MARK_WORDS };
 
 static const char *ascii_for(uint32_t c) {
     switch (c) {
@@ -85,6 +85,7 @@ typedef struct KeySlot {
 typedef struct KeyTable {
     KeySlot *slots;
     size_t mask;
+    uint64_t marks[MARK_WORDS]; /* one bit for what the keys look like from afar: spares hashing the others */
 } KeyTable;
 #define NO_NAME UINT32_MAX
 
@@ -92,7 +93,18 @@ static KeyTable key_table(size_t most, Arena *arena) {
     size_t slots = 16;
     while (slots < 2 * most)
         slots *= 2;
-    return (KeyTable){ARENA_ARRAY(arena, KeySlot, slots), slots - 1};
+    return (KeyTable){.slots = ARENA_ARRAY(arena, KeySlot, slots), .mask = slots - 1};
+}
+
+static size_t key_mark(Str key) {
+    uint64_t head = 0, tail = 0;
+    size_t n = key.len < sizeof head ? key.len : sizeof head;
+    if (n) {
+        memcpy(&head, key.ptr, n);
+        memcpy(&tail, key.ptr + key.len - n, n);
+    }
+    uint64_t mixed = (head ^ key.len) * UINT64_C(0x9e3779b97f4a7c15) + tail;
+    return (size_t)(mixed * UINT64_C(0xff51afd7ed558ccd) >> 40) % MARK_BITS;
 }
 
 static KeySlot *key_slot(const KeyTable *table, Str key) {
@@ -102,6 +114,14 @@ static KeySlot *key_slot(const KeyTable *table, Str key) {
         at = (at + 1) & table->mask;
     table->slots[at].hash = hash;
     return &table->slots[at];
+}
+
+static uint32_t key_name(const KeyTable *table, Str key) {
+    size_t mark = key_mark(key);
+    if (!(table->marks[mark / 64] >> mark % 64 & 1))
+        return NO_NAME;
+    const KeySlot *slot = key_slot(table, key);
+    return slot->key.ptr ? slot->name : NO_NAME;
 }
 
 /* One and the same prefix is added to, or removed from, every line that is not blank. */
@@ -150,14 +170,14 @@ Hits match_lines(const Locate *locate, const LineTable *lines, size_t first, siz
     for (size_t i = 0; i < count; i++) {
         Str key = line_key(lines->lines[first + i], level, locate->scratch);
         KeySlot *slot = key_slot(&table, key);
+        table.marks[key_mark(key) / 64] |= UINT64_C(1) << key_mark(key) % 64;
         if (!slot->key.ptr)
             *slot = (KeySlot){key.ptr ? key : S(""), slot->hash, (uint32_t)i};
         pattern[i] = slot->name;
     }
     size_t *links = failure_links(pattern, count, locate->scratch), steps = 0;
     for (size_t i = 0, k = 0; i < file->count; i++) {
-        const KeySlot *slot = key_slot(&table, line_key(file->lines[i], level, locate->scratch));
-        uint32_t name = slot->key.ptr ? slot->name : NO_NAME;
+        uint32_t name = key_name(&table, line_key(file->lines[i], level, locate->scratch));
         while (k && (k == count || name != pattern[k]))
             k = links[k];
         k += name == pattern[k];
