@@ -55,9 +55,10 @@ typedef struct WordMarks {
     size_t old_count, new_count;
 } WordMarks;
 
-/* Words are runs of letters, digits and underscores; every other character is one by itself. Lines without a
- * common word have one mark each from end to end. Bounded work: a hunk of more than 64 KiB has a mark a line.
- */
+/* Words are runs of letters, digits and underscores (characters beyond ASCII count as letters); every other
+ * character is one by itself. Marks with only blanks between them are one. Lines without a common word have
+ * one mark each from end to end. No mark holds a "\n". Bounded work: a hunk of more than 64 KiB has a mark a
+ * line. */
 void diff_words(const Hunks *hunks, size_t index, Arena *arena, WordMarks *out);
 
 /* ---- print ---- */
