@@ -16,7 +16,7 @@ static bool read_mode(const PatchReader *r, Str text, unsigned *mode, Err *err) 
     *mode = 0;
     for (; i < text.len && i < LONGEST_MODE && text.ptr[i] >= '0' && text.ptr[i] <= '7'; i++)
         *mode = *mode * 8 + (unsigned)(text.ptr[i] - '0');
-    if (i == 0 || i >= text.len || str_trim(str_slice(text, i, i + 1)).len)
+    if (i == 0 || i >= text.len || !patch_is_space(text.ptr[i]))
         return wrong_line(r, err, "this is not a file mode");
     if ((*mode & MODE_KIND) == MODE_SUBMODULE)
         return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch: submodules cannot be patched", r->line);

@@ -57,6 +57,7 @@ bool patch_binary_print(Str before, Str after, Buf *out);
 
 /* ---- names ---- */
 
+bool patch_is_space(char c); /* to git: a blank, \t, \n or \r, nothing else */
 Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena);
 Str patch_common_name(Str text, int strip, Arena *arena);
 bool patch_is_null_name(Str text);

@@ -23,17 +23,13 @@ Window window_of(const PatchHunk *hunk, size_t lead_dropped, size_t tail_dropped
 
 /* ---- one line ---- */
 
-static bool is_blank_sign(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* Both without their blanks. */
 static bool same_but_blanks(Str a, Str b) {
     size_t i = 0, j = 0;
     for (;;) {
-        while (i < a.len && is_blank_sign(a.ptr[i]))
+        while (i < a.len && patch_is_space(a.ptr[i]))
             i++;
-        while (j < b.len && is_blank_sign(b.ptr[j]))
+        while (j < b.len && patch_is_space(b.ptr[j]))
             j++;
         if (i == a.len || j == b.len)
             return i == a.len && j == b.len;
@@ -54,16 +50,16 @@ static bool same_with_blanks_folded(Str a, Str b) {
     a = without_end(a);
     b = without_end(b);
     while (i < a.len && j < b.len) {
-        if (!is_blank_sign(a.ptr[i])) {
+        if (!patch_is_space(a.ptr[i])) {
             if (a.ptr[i++] != b.ptr[j++])
                 return false;
             continue;
         }
-        if (!is_blank_sign(b.ptr[j]))
+        if (!patch_is_space(b.ptr[j]))
             return false;
-        while (i < a.len && is_blank_sign(a.ptr[i]))
+        while (i < a.len && patch_is_space(a.ptr[i]))
             i++;
-        while (j < b.len && is_blank_sign(b.ptr[j]))
+        while (j < b.len && patch_is_space(b.ptr[j]))
             j++;
     }
     return i == a.len && j == b.len;

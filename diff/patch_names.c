@@ -9,8 +9,8 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+bool patch_is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 /* A C-quoted name at the start of text; *used counts both quotes. */
@@ -75,7 +75,7 @@ Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *aren
     }
     for (; i < text.len && text.ptr[i] != '\n'; i++) {
         char c = text.ptr[i];
-        if (is_space(c) && c != ' ' && (c != '\t' || ends_at_tab))
+        if (patch_is_space(c) && c != ' ' && (c != '\t' || ends_at_tab))
             break;
         if (c == '/' && --left == 0)
             start = i + 1;
@@ -103,7 +103,7 @@ static Str quoted_common_name(Str text, int strip, Arena *arena) {
     if (unquote(text, arena, &first, &used)) {
         Str rest = str_from(text, used);
         first = without_lead(first, strip);
-        while (rest.len && is_space(rest.ptr[0]))
+        while (rest.len && patch_is_space(rest.ptr[0]))
             rest = str_from(rest, 1);
         if (!unquote(rest, arena, &second, &used))
             second = str_ends(rest, S("\n")) ? str_slice(rest, 0, rest.len - 1) : rest;
@@ -116,7 +116,7 @@ static Str quoted_common_name(Str text, int strip, Arena *arena) {
     first = without_lead(text, strip);
     second = without_lead(second, strip);
     bool is_same = first.ptr && second.ptr && str_starts(first, second) && first.len > second.len &&
-                   is_space(first.ptr[second.len]);
+                   patch_is_space(first.ptr[second.len]);
     return is_same ? second : NO_NAME;
 }
 
@@ -137,50 +137,87 @@ Str patch_common_name(Str text, int strip, Arena *arena) {
 }
 
 bool patch_is_null_name(Str text) {
-    return str_starts(text, S("/dev/null")) && text.len > 9 && is_space(text.ptr[9]);
+    return str_starts(text, S("/dev/null")) && text.len > 9 && patch_is_space(text.ptr[9]);
 }
 
-/* "0000-00-00 00:00:00" with digits for zeros, a fraction and a zone; how long it is, 0 for something else.
- */
-static size_t date_length(Str s, int *minutes, int *zone) {
-    static const char SHAPE[] = "0000-00-00 00:00:00";
-    size_t i = 0;
-    for (; SHAPE[i]; i++)
-        if (i >= s.len || (SHAPE[i] == '0' ? !is_digit(s.ptr[i]) : s.ptr[i] != SHAPE[i]))
-            return 0;
-    *minutes = ((s.ptr[11] - '0') * 10 + s.ptr[12] - '0') * 60 + (s.ptr[14] - '0') * 10 + s.ptr[15] - '0';
-    if (i < s.len && s.ptr[i] == '.')
-        for (i++; i < s.len && is_digit(s.ptr[i]);)
-            i++;
-    if (i + 1 >= s.len || s.ptr[i] != ' ' || (s.ptr[i + 1] != '+' && s.ptr[i + 1] != '-'))
-        return 0;
-    int sign = s.ptr[i + 1] == '-' ? -1 : 1, digits = 0, value = 0;
-    for (i += 2; i < s.len && digits < 4 && (is_digit(s.ptr[i]) || (digits == 2 && s.ptr[i] == ':')); i++)
-        if (s.ptr[i] != ':')
-            value = value * 10 + s.ptr[i] - '0', digits++;
-    *zone = sign * (value / 100 * 60 + value % 100);
-    return digits == 4 ? i : 0;
+/* '0' in a shape stands for a digit, '+' for a sign. */
+static bool fits_shape(Str s, const char *shape) {
+    for (size_t i = 0; i < s.len; i++) {
+        bool fits = shape[i] == '0'   ? is_digit(s.ptr[i])
+                    : shape[i] == '+' ? s.ptr[i] == '+' || s.ptr[i] == '-'
+                                      : s.ptr[i] == shape[i];
+        if (!fits)
+            return false;
+    }
+    return true;
 }
 
-/* Some tools say "does not exist" by the date 1970-01-01 00:00 UTC. */
+static bool drop_end(Str *s, const char *shape) {
+    size_t n = strlen(shape);
+    if (s->len < n || !fits_shape(str_from(*s, s->len - n), shape))
+        return false;
+    s->len -= n;
+    return true;
+}
+
+static void drop_time(Str *s) {
+    Str whole = *s;
+    if (drop_end(s, " 00:00:00"))
+        return;
+    while (s->len && is_digit(s->ptr[s->len - 1]))
+        s->len--;
+    if (s->len == whole.len || !drop_end(s, ".") || !drop_end(s, " 00:00:00"))
+        *s = whole;
+}
+
+/* How much of a line comes before the date at its end, as git reads one: from the end, time and zone may be
+ * missing, the year may have two digits. The whole line when there is none. */
+static Str before_date(Str line) {
+    Str rest = line;
+    if (!rest.len || !is_digit(rest.ptr[rest.len - 1]))
+        return line;
+    if (!drop_end(&rest, " +0000"))
+        drop_end(&rest, " +00:00");
+    drop_time(&rest);
+    if (!drop_end(&rest, "00-00-00"))
+        return line;
+    drop_end(&rest, "00");
+    if (drop_end(&rest, "\t"))
+        return rest;
+    if (!drop_end(&rest, " "))
+        return line;
+    while (drop_end(&rest, " "))
+        continue;
+    return rest;
+}
+
+static int two_digits(Str s, size_t at) {
+    return (s.ptr[at] - '0') * 10 + s.ptr[at + 1] - '0';
+}
+
+/* Some tools say "does not exist" by the date 1970-01-01 00:00 UTC, whatever the zone. */
 bool patch_epoch_name(Str text) {
-    size_t tab = str_find_char(text, '\t', 0);
-    Str date = tab == STR_NONE ? S("") : str_from(text, tab + 1);
-    int minutes, zone;
-    size_t n = date_length(date, &minutes, &zone);
-    bool is_1969 = str_starts(date, S("1969-12-31")), is_1970 = str_starts(date, S("1970-01-01"));
-    Str seconds = str_slice(date, 17, n);
-    return n && n < date.len && date.ptr[n] == '\n' && (is_1969 || is_1970) && str_starts(seconds, S("00")) &&
-           (is_1969 ? minutes - 24 * 60 : minutes) == zone;
+    size_t tab = str_rfind_char(text, '\t');
+    Str date = tab == STR_NONE || !str_ends(text, S("\n")) ? S("") : str_slice(text, tab + 1, text.len - 1);
+    bool is_1969 = str_starts(date, S("1969-12-31 "));
+    Str time = str_from(date, 11), zone = time;
+    if ((!is_1969 && !str_starts(date, S("1970-01-01 "))) || time.len < 8 ||
+        !fits_shape(str_slice(time, 0, 8), "00:00:00") || two_digits(time, 3) > 59 || two_digits(time, 6) > 0)
+        return false;
+    zone = str_from(time, 8);
+    if (str_starts(zone, S(".0")))
+        for (zone = str_from(zone, 1); str_starts(zone, S("0"));)
+            zone = str_from(zone, 1);
+    bool has_colon = zone.len == 7;
+    if ((zone.len != 6 && !has_colon) || !fits_shape(zone, has_colon ? " +00:00" : " +0000"))
+        return false;
+    int offset = two_digits(zone, 2) * 60 + two_digits(zone, has_colon ? 5 : 4);
+    offset = zone.ptr[1] == '-' ? -offset : offset;
+    return two_digits(time, 0) * 60 + two_digits(time, 3) - offset == (is_1969 ? 24 * 60 : 0);
 }
 
 Str patch_traditional_name(Str text, Str otherwise, int strip, Arena *arena) {
-    int minutes, zone;
-    Str line = str_trim_end(text);
-    for (size_t i = 1; i < line.len && !str_starts(text, S("\"")); i++) {
-        if ((line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t') &&
-            date_length(str_from(line, i), &minutes, &zone) == line.len - i)
-            return patch_name(str_trim_end(str_slice(line, 0, i)), otherwise, strip, false, arena);
-    }
-    return patch_name(text, otherwise, strip, true, arena);
+    Str line = str_ends(text, S("\n")) ? str_slice(text, 0, text.len - 1) : text, name = before_date(line);
+    bool has_date = name.len < line.len && !str_starts(text, S("\""));
+    return patch_name(has_date ? name : text, otherwise, strip, !has_date, arena);
 }

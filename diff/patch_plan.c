@@ -166,7 +166,7 @@ static bool read_old_side(Planner *p, Section *s, PatchEntry *old, Err *err) {
                        is_link(old->mode) ? "a symbolic link" : "a regular file",
                        is_link(s->old_mode) ? "a symbolic link" : "a regular file");
     s->new_mode = s->new_mode ? s->new_mode : old->mode;
-    if (s->to && !s->is_moved && (s->old_mode ^ s->new_mode) & MODE_KIND)
+    if (s->to && (s->old_mode ^ s->new_mode) & MODE_KIND)
         return err_set(err, ERR_INVALID,
                        "line %zu of the patch: a file becomes a link only by a deletion and a creation",
                        file->line);
