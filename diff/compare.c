@@ -196,8 +196,7 @@ static int32_t cost_allowed(const Search *s, const Box *box) {
     return most < LEAST_COST ? LEAST_COST : most;
 }
 
-/* What is tried before anchors, which may miss the shortest script: about 512 steps a
- * line at most. */
+/* What is tried before anchors, which may miss the shortest script: about 512 steps a line at most. */
 static int32_t first_cost(const Box *box, int32_t most) {
     int32_t cost = FIRST_COST;
     while (cost < most && (int64_t)cost * cost < 256 * (int64_t)box_size(*box))
@@ -259,6 +258,7 @@ static void put_back(CompareSide *side, int32_t kept) {
 uint64_t compare_sides(CompareSide *a, CompareSide *b, size_t name_count) {
     Arena scratch = {0};
     uint64_t lines = a->count + b->count;
+    /* Half of the bound is shared out; the other is for what the last searches take beyond their share. */
     Search search = {.a = a->names,
                      .b = b->names,
                      .a_changed = a->is_changed,
