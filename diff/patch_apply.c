@@ -48,8 +48,8 @@ static Context count_context(const PatchHunk *hunk) {
     return c;
 }
 
-/* GNU patch's fuzz: n outer lines of each side may differ, counted from the longer side. What must stand at
- * an end of the file stays there. */
+/* GNU patch's fuzz: n outer lines of each side may differ, counted from the longer side. A hunk that must
+ * stand at an end of the file must so until it loses lines on that side. Something must be left to find. */
 static bool find_with_fuzz(Job *job, const PatchHunk *hunk, size_t expected, Fit fit, Match *out) {
     Context context = count_context(hunk);
     size_t most = context.lead > context.tail ? context.lead : context.tail;
@@ -59,9 +59,12 @@ static bool find_with_fuzz(Job *job, const PatchHunk *hunk, size_t expected, Fit
         if (lead + tail >= hunk->line_count)
             break;
         Window window = window_of(hunk, lead, tail);
-        Fit there = fit;
-        there.dropped_lead = lead;
-        there.dropped_tail = tail;
+        Fit there = {.match_beginning = fit.match_beginning && fuzz + context.lead < most,
+                     .match_end = fit.match_end && fuzz + context.tail < most,
+                     .dropped_lead = lead,
+                     .dropped_tail = tail};
+        if (!window.old_count)
+            break;
         if (match_find(&job->image, &window, expected + lead, there, job->options, out)) {
             out->is_fuzzy = true;
             return true;
