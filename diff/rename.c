@@ -5,6 +5,9 @@
 
 enum { PIECE_BYTES = 64, RARE_SOURCES = 8, BEST_VOTES = 4, NAMESAKES = 4, ROUNDS = 8 };
 
+/* One byte of a rare piece outweighs all common pieces of a text. */
+enum { RARE_SHIFT = 24 };
+
 /* ---- pieces ---- */
 
 static uint64_t piece_hash(const char *p, size_t n) {
@@ -128,9 +131,8 @@ typedef struct Match {
     RenameTarget *targets;
     size_t source_count, target_count;
     RareIndex by_piece, by_name;
-    size_t
-        *votes; /* per source: bytes of rare pieces shared with the target looked at, others count little */
-    size_t *voted; /* the sources with votes */
+    uint64_t *votes; /* per source: for what it shares with the target looked at */
+    size_t *voted;   /* the sources with votes */
     Pair *pairs;
     size_t count, capacity;
     Arena arena;
@@ -147,7 +149,7 @@ static void index_sources(Match *m) {
         pieces += m->sources[i].is_free ? m->sources[i].pieces.mask / 2 + 1 : 0;
     m->by_piece = rare_index(pieces, &m->arena);
     m->by_name = rare_index(m->source_count, &m->arena);
-    m->votes = ARENA_ARRAY(&m->arena, size_t, m->source_count);
+    m->votes = ARENA_ARRAY(&m->arena, uint64_t, m->source_count);
     m->voted = ARENA_ARRAY(&m->arena, size_t, m->source_count);
     for (size_t i = 0; i < m->source_count; i++) {
         const RenameSource *source = &m->sources[i];
@@ -180,7 +182,7 @@ static size_t count_votes(Match *m, const RenameTarget *to) {
         for (size_t n = 0; slot && n < slot->count; n++) {
             if (!m->votes[slot->sources[n]])
                 m->voted[count++] = slot->sources[n];
-            m->votes[slot->sources[n]] += slot->is_common ? 1 : piece->bytes;
+            m->votes[slot->sources[n]] += slot->is_common ? 1 : (uint64_t)piece->bytes << RARE_SHIFT;
         }
     }
     return count;
