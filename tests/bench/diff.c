@@ -1,7 +1,8 @@
 /* bench-diff [PROGRAM [RUNS [REPOSITORY]]]: `mux-acp diff` beside `git diff --no-index` on the same files,
  * made from a fixed seed: a source file with scattered edits, a tree, a file of 100 MB, and texts that are
  * slow for careless comparison. Whole processes by turns, medians of RUNS (15) after one to warm up, a fifth
- * of that for slow cases; memory is the largest resident set. Then the edits in the history of REPOSITORY
+ * of that for slow cases; memory is the largest resident set; processor time
+ * counts on a machine that others use too. Then the edits in the history of REPOSITORY
  * (this source tree): changed lines against those of `git diff --minimal`.
  *
  * Lines that begin with "csv," are the rows of docs/bench, so names hold no comma. The program defaults to
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/os.h"
@@ -152,8 +154,12 @@ static void write_tree(const char *old_root, const char *new_root) {
 /* ---- measuring ---- */
 
 typedef struct Sample {
-    double ms, mb;
+    double ms, processor_ms, mb;
 } Sample;
+
+static double in_ms(struct timeval time) {
+    return (double)time.tv_sec * 1e3 + (double)time.tv_usec * 1e-3;
+}
 
 static Sample run_once(const char *const *argv) {
     Sample sample = {.ms = os_monotonic_ms()};
@@ -169,6 +175,7 @@ static Sample run_once(const char *const *argv) {
     if (pid < 0 || wait4(pid, &status, 0, &usage) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
         die("a program could not be run to its end");
     sample.ms = os_monotonic_ms() - sample.ms;
+    sample.processor_ms = in_ms(usage.ru_utime) + in_ms(usage.ru_stime);
     sample.mb = (double)usage.ru_maxrss / 1024;
     return sample;
 }
@@ -193,15 +200,18 @@ static void measure_processes(const char *name, const char *program, const char 
                               bool is_slow) {
     const char *ours[] = {program, "diff", a, b, NULL};
     const char *theirs[] = {"git", "diff", "--no-index", a, b, NULL};
-    double ms[2][MOST_RUNS], mb = 0, peer_mb = 0;
+    double ms[2][MOST_RUNS], processor_ms[2][MOST_RUNS], mb = 0, peer_mb = 0;
     if (!is_slow)
         run_once(ours), run_once(theirs);
     for (int i = 0; i < runs; i++) {
         Sample x = run_once(ours), y = run_once(theirs);
         ms[0][i] = x.ms, ms[1][i] = y.ms;
+        processor_ms[0][i] = x.processor_ms, processor_ms[1][i] = y.processor_ms;
         mb = x.mb > mb ? x.mb : mb, peer_mb = y.mb > peer_mb ? y.mb : peer_mb;
     }
     print_row(name, "", median(ms[0], runs), "ms", "git diff", median(ms[1], runs));
+    print_row(name, ": processor time", median(processor_ms[0], runs), "ms", "git diff",
+              median(processor_ms[1], runs));
     print_row(name, ": memory", mb, "MB", "git diff", peer_mb);
 }
 
@@ -242,11 +252,11 @@ static void measure_inside(const char *name, const char *a, const char *b, int r
         if (!os_map(a, &before, &err) || !os_map(b, &after, &err))
             die(err.text);
         for (int i = 0; i < runs; i++) {
-            double start = os_monotonic_ms();
+            clock_t start = clock();
             changed = changed_lines(before.bytes, after.bytes);
-            ms[i] = os_monotonic_ms() - start;
+            ms[i] = (double)(clock() - start) * 1e3 / CLOCKS_PER_SEC;
         }
-        printf("csv,%s: comparison alone,%.6g,ms,,,\n", name, median(ms, runs));
+        printf("csv,%s: comparison alone: processor time,%.6g,ms,,,\n", name, median(ms, runs));
         if (is_minimal_asked)
             print_row(name, ": changed lines", (double)changed, "lines", "git diff --minimal",
                       (double)minimal_lines(a, b, "diff --no-index"));
