@@ -12,7 +12,9 @@
 #include "base/str.h"
 
 typedef struct PatchOptions {
-    int strip; /* -pN: leading path components to drop; normally 1 */
+    int strip;          /* -pN: leading path components to drop; normally 1 */
+    bool guesses_strip; /* -p was not given: as in git 0 from the first section on that has no git headers and
+                         * no slash in its new name */
     bool reverse;
     bool recount;           /* distrust the @@ counts */
     bool unidiff_zero;      /* hunks without context are allowed */

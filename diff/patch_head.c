@@ -11,6 +11,10 @@ static bool wrong_line(const PatchReader *r, Err *err, const char *what) {
     return err_set(err, ERR_INVALID, "line %zu of the patch: %s", r->line, what);
 }
 
+static bool open_quote(const PatchReader *r, Err *err) {
+    return wrong_line(r, err, "the quoted name does not end on its line");
+}
+
 static bool read_mode(const PatchReader *r, Str text, unsigned *mode, Err *err) {
     size_t i = 0;
     *mode = 0;
@@ -95,6 +99,8 @@ static HeadWord head_word(Str line, Str *rest) {
 
 static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchHead *head, Err *err) {
     int strip = r->strip > 0 ? r->strip - 1 : 0; /* these names have no a/ and b/ */
+    if (patch_quote_is_open(rest))               /* a mode or an index never begins so */
+        return open_quote(r, err);
     switch (word) {
     case HEAD_OLD: return check_name(r, rest, head->is_new == MAYBE_YES, &head->old_name, err);
     case HEAD_NEW: return check_name(r, rest, head->is_deleted == MAYBE_YES, &head->new_name, err);
@@ -151,11 +157,25 @@ static bool read_git_head(PatchReader *r, PatchHead *head, Str stray, Err *err) 
     return true;
 }
 
+/* git's rule: the new name alone decides, for this section and all that follow. */
+static void guess_strip(PatchReader *r, Str new) {
+    if (!r->options->guesses_strip || patch_is_null_name(new))
+        return;
+    Str name = patch_traditional_name(new, (Str){0}, 0, r->arena);
+    if (name.ptr && str_find_char(name, '/', 0) == STR_NONE) {
+        r->strips_nothing = true;
+        r->strip = 0;
+    }
+}
+
 static bool read_traditional_head(PatchReader *r, PatchHead *head, Err *err) {
-    int strip = r->strip;
     Str old = str_from(patch_peek(r), 4);
     patch_skip(r);
     Str new = str_from(patch_peek(r), 4), none = {0};
+    if (patch_quote_is_open(old) || patch_quote_is_open(new))
+        return open_quote(r, err);
+    guess_strip(r, new);
+    int strip = r->strip;
     *head = (PatchHead){.is_new = MAYBE_UNKNOWN, .is_deleted = MAYBE_UNKNOWN};
     if (patch_is_null_name(old)) {
         head->is_new = MAYBE_YES;
@@ -206,8 +226,8 @@ static bool has_side(Str name) {
 static int section_strip(const PatchReader *r) {
     PatchReader ahead = *r;
     Str text = str_trim_end(patch_peek(r)), name, other;
-    if (!r->options->is_tolerant || r->options->strip != 1)
-        return r->options->strip;
+    if (r->strips_nothing || !r->options->is_tolerant || r->options->strip != 1)
+        return r->strips_nothing ? 0 : r->options->strip;
     if (str_starts(text, S("diff --git "))) {
         name = str_from(text, 11);
         other = str_from(name, name.len / 2 + 1);

@@ -12,6 +12,7 @@ typedef struct PatchReader {
     Str rest;
     size_t line;
     int strip;           /* of this section: tolerant, names may come without a/ and b/ */
+    bool strips_nothing; /* guessed */
     size_t binary_bytes; /* inflated so far */
 } PatchReader;
 
@@ -58,6 +59,8 @@ bool patch_binary_print(Str before, Str after, Buf *out);
 /* ---- names ---- */
 
 bool patch_is_space(char c); /* to git: a blank, \t, \n or \r, nothing else */
+/* A name that opens with a quote and does not close it on its line. */
+bool patch_quote_is_open(Str text);
 Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena);
 Str patch_common_name(Str text, int strip, Arena *arena);
 bool patch_is_null_name(Str text);

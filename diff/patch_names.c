@@ -51,6 +51,15 @@ static bool unquote(Str text, Arena *arena, Str *out, size_t *used) {
     return memchr(name, 0, n) == NULL;
 }
 
+bool patch_quote_is_open(Str text) {
+    size_t i = 1;
+    if (!str_starts(text, S("\"")))
+        return false;
+    while (i < text.len && text.ptr[i] != '"' && text.ptr[i] != '\n')
+        i += text.ptr[i] == '\\' && i + 1 < text.len && text.ptr[i + 1] != '\n' ? 2 : 1;
+    return i >= text.len || text.ptr[i] != '"';
+}
+
 static Str squash_slashes(Str name, Arena *arena) {
     char *out = arena_alloc(arena, name.len + 1);
     size_t n = 0;

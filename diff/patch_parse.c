@@ -14,14 +14,12 @@ void patch_skip(PatchReader *r) {
 
 /* ---- hunks ---- */
 
+/* What no number can hold is the largest: no text has such a line, a count is found wrong. */
 static bool read_number(Str s, size_t *at, size_t *value) {
     size_t begin = *at;
     *value = 0;
-    for (; *at < s.len && s.ptr[*at] >= '0' && s.ptr[*at] <= '9'; ++*at) {
-        if (*value > (SIZE_MAX - 9) / 10)
-            return false;
-        *value = *value * 10 + (size_t)(s.ptr[*at] - '0');
-    }
+    for (; *at < s.len && s.ptr[*at] >= '0' && s.ptr[*at] <= '9'; ++*at)
+        *value = *value > (SIZE_MAX - 9) / 10 ? SIZE_MAX : *value * 10 + (size_t)(s.ptr[*at] - '0');
     return *at > begin;
 }
 

@@ -205,6 +205,7 @@ static void print_notes(const ApplyJob *job) {
 
 static PatchOptions read_options(const Settings *settings) {
     return (PatchOptions){.strip = (int)settings_count(settings, OPT_STRIP, 1),
+                          .guesses_strip = !settings_has(settings, OPT_STRIP),
                           .reverse = settings_has(settings, OPT_REVERSE),
                           .recount = settings_has(settings, OPT_RECOUNT),
                           .unidiff_zero = settings_has(settings, OPT_UNIDIFF_ZERO),
