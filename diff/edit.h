@@ -17,7 +17,8 @@ typedef enum EditFormat {
     EDIT_LABELS, /* <|k|>new line, over one excerpt (mux-tiny) */
     EDIT_ANY,    /* every form below, recognised by its opening line; they may be mixed in one reply:
                   * search/replace blocks (with the variants that models write),
-                  * a whole file in a fence that names its path,
+                  * a whole file in a fence with its path alone above it or on it (a fence without is
+                  * something shown, not an edit),
                   * unified diffs, with or without line numbers, fenced or bare,
                   * *** Begin Patch / Update, Add, Delete File / Move to / *** End Patch,
                   * <<<<<<< SYMBOL name / >>>>>>> END: the definition of that name,
@@ -38,7 +39,8 @@ typedef struct Edit {
     EditKind kind;
     Str path;     /* as the model wrote it, trimmed; empty for EDIT_LABEL */
     Str new_path; /* EDIT_MOVE */
-    Str symbol;   /* EDIT_SYMBOL; for EDIT_REPLACE the enclosing definition named by "@@ class A", or empty */
+    Str symbol; /* EDIT_SYMBOL: a name ("f", "A.f"); EDIT_REPLACE: what the text behind @@ says it stands in,
+                 * outermost first, a line each ("class A:\ndef f(self):"), or empty */
     Str old_text; /* whole lines with their "\n" */
     Str new_text;
     size_t line_hint; /* EDIT_REPLACE: where the model believes old_text begins, from 1; 0 unknown. Only ever
@@ -64,9 +66,11 @@ typedef struct EditParser {
 
 void edit_begin(EditParser *parser, EditFormat format, Arena *arena);
 void edit_feed(EditParser *parser, Str piece);
-/* Whether the last complete line belongs to an edit (a marker, its path, its text, its fence)
- * rather than to the prose; a path line in front of an edit is known only when the edit begins. */
-bool edit_took_line(const EditParser *parser);
+/* The lines so far that are prose, for showing them while streaming. A line may still be taken back when an
+ * edit begins below it and it turns out to carry its path or fence: at most the last three that are prose
+ * (more where a fence shows itself to be a diff only by its text). Borrowed until the next feed. */
+size_t edit_prose_count(const EditParser *parser);
+Str edit_prose_line(const EditParser *parser, size_t i);
 /* How many edits are complete so far (for progress while streaming). */
 size_t edit_ready(const EditParser *parser);
 /* False with one sentence (quotable to the model) for a malformed reply: an open block, a marker out of
@@ -109,13 +113,20 @@ typedef struct Place {
 } Place;
 
 /* Strict to loose, stops at the first level with a hit. All hits are counted: two are ERR_AMBIGUOUS naming
- * the lines, unless the edit's symbol or line hint selects exactly one of them; none is ERR_NOT_FOUND quoting
- * the closest real lines. ERR_INVALID: a placeholder ("rest of the code") in new_text, a whole file that
- * shrinks by more than half, line numbers or hashes that are not the file's (the real ones are told). help
- * may be NULL. EDIT_DELETE and EDIT_MOVE have no place in the text: ERR_INVALID. */
+ * the lines, unless the edit's hints leave exactly one: is_at_end the one at the end of the file; symbol the
+ * one inside the definition it names (found by help, or as a line with what is indented below it); line_hint
+ * the one at that very line with no other within 3 lines, or the one within 3 lines with no other within 20.
+ * Hints never make a place where the text does not match, and a symbol without any of the hits makes the line
+ * hint worthless. None is ERR_NOT_FOUND quoting the closest real lines. EDIT_WHOLE becomes the smallest range
+ * of lines that differs; EDIT_SYMBOL's text is indented like the definition it replaces, blank lines behind
+ * that stay. Text between unresolved merge markers is ERR_INVALID. ERR_INVALID: a placeholder ("rest of the
+ * code") in new_text, a whole file that shrinks by more than half, line numbers or hashes that are not the
+ * file's (the real ones are told). help may be NULL. EDIT_DELETE and EDIT_MOVE have no place in the text:
+ * ERR_INVALID. */
 bool edit_locate(Str file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out, Err *err);
 
-/* The file with all places replaced; ERR_CONFLICT when two overlap or one was located in another text. */
+/* The file with all places replaced; ERR_CONFLICT when two overlap or one was located in another text (by
+ * text_hash; the paths are the caller's to sort, since two spellings may name one file). */
 bool edit_apply(Str file, const Place *places, size_t count, Arena *arena, Str *out, Err *err);
 
 /* EDIT_LABELS: the excerpt's new lines. excerpt = lines joined by "\n" without a final "\n"; labels count

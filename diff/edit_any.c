@@ -9,7 +9,7 @@ enum { COMMON_FENCE = 3 };
 
 /* ---- lines ---- */
 
-static bool is_diff_info(Str info) {
+bool edit_is_diff_fence(Str info) {
     size_t blank = str_find_char(info, ' ', 0);
     Str word = str_slice(info, 0, blank == STR_NONE ? info.len : blank);
     return str_eq(word, S("diff")) || str_eq(word, S("patch")) || str_eq(word, S("udiff"));
@@ -78,7 +78,7 @@ static void open_fence(EditParser *parser, Span line, Str info) {
     while (form.signs < trimmed.len && trimmed.ptr[form.signs] == form.sign)
         form.signs++;
     form.begin = line.end;
-    name_form(parser, &form, is_diff_info(info));
+    name_form(parser, &form, edit_is_diff_fence(info));
     if (s->doubtful.len && s->is_doubt_sure && !form.path.len && !info.len)
         edit_wrong(parser, s->line_number,
                    "the fence of %.*s may have been closed by a fence inside the file; put a longer fence "
@@ -87,7 +87,6 @@ static void open_fence(EditParser *parser, Span line, Str info) {
     s->form = form;
     s->part = PART_FENCE;
     s->is_fence_open = false;
-    s->took_line = form.path.len || is_diff_info(info);
     edit_add_prose(parser, line, true);
 }
 
@@ -126,7 +125,6 @@ static void doubt(struct EditParserState *s, bool is_blank) {
 static void any_prose_line(EditParser *parser, Span span) {
     struct EditParserState *s = parser->state;
     Str line = edit_span(parser, span), info;
-    s->took_line = true;
     if (edit_take_closing_fence(parser, line)) {
         s->is_after_block = false;
         return;
@@ -147,7 +145,6 @@ static void any_prose_line(EditParser *parser, Span span) {
         return;
     }
     doubt(s, is_blank);
-    s->took_line = false;
     edit_add_prose(parser, span, false);
 }
 
@@ -172,18 +169,16 @@ static void close_fence(EditParser *parser, Span line) {
     struct EditParserState *s = parser->state;
     const OpenForm form = s->form;
     Span content = {form.begin, line.begin};
-    bool is_diff = is_diff_info(form.info) || begins_diff(edit_span(parser, content));
+    bool is_diff = edit_is_diff_fence(form.info) || begins_diff(edit_span(parser, content));
     size_t before = s->edit_count;
     s->part = PART_PROSE;
-    if (is_diff || form.path.len) {
+    if (is_diff || form.path.len)
         s->prose_count = form.prose;
-        s->prose_floor = s->prose_count;
-    } else {
+    else
         edit_add_prose(parser, line, true);
-        s->prose_floor = s->prose_count;
-        s->took_line = false;
+    s->prose_floor = s->prose_count;
+    if (!is_diff && !form.path.len)
         return;
-    }
     if (is_diff)
         edit_read_diff(parser, content, form.path, form.line + 1, false);
     else
@@ -213,7 +208,7 @@ static bool closes_fence(EditParser *parser, Str line) {
     size_t signs = fence_signs(line, form->sign);
     if (!fence_read(line, &info) || signs < COMMON_FENCE || indent_of(line) > COMMON_FENCE)
         return false;
-    if (info.len && form->path.len && !is_diff_info(form->info)) {
+    if (info.len && form->path.len && !edit_is_diff_fence(form->info)) {
         if (is_markdown(form->path))
             form->depth++;
         else if (signs >= form->signs)
@@ -235,18 +230,15 @@ static void fence_line(EditParser *parser, Span span) {
     OpenForm *form = &s->form;
     Str line = edit_span(parser, span);
     bool is_named = form->path.len > 0;
-    s->took_line = is_named || is_diff_info(form->info);
     if (closes_fence(parser, line)) {
         close_fence(parser, span);
         return;
     }
     if (s->err.code)
         return;
-    if ((!is_named || form->lines <= 1) && edit_open_block(parser, span)) {
-        s->took_line = true;
+    if ((!is_named || form->lines <= 1) && edit_open_block(parser, span))
         return;
-    }
-    if (!is_diff_info(form->info) && is_named && is_marker_line(line)) {
+    if (!edit_is_diff_fence(form->info) && is_named && is_marker_line(line)) {
         edit_wrong(parser, form->line,
                    "a marker line stands inside the text of %.*s; text with merge markers cannot be given "
                    "whole",
@@ -257,7 +249,6 @@ static void fence_line(EditParser *parser, Span span) {
         return;
     if (form->lines == 0 && is_envelope_opening(line)) {
         form->is_in_fence = true;
-        s->took_line = true;
         open_envelope(parser, span, *form);
         return;
     }
@@ -280,7 +271,6 @@ static void diff_line(EditParser *parser, Span span) {
     Marker marker;
     bool is_fence = line.len && line.ptr[0] != ' ' && fence_read(line, &info);
     bool is_block = marker_read(line, '<', &marker) && marker.indent == 0;
-    parser->state->took_line = true;
     if (!is_fence && !is_block && !is_envelope_opening(line))
         return;
     close_diff(parser, span.begin);
@@ -300,7 +290,6 @@ static void envelope_line(EditParser *parser, Span span) {
     Str line = edit_span(parser, span), info;
     bool is_fence = s->form.is_in_fence && fence_read(line, &info) && info.len == 0 &&
                     fence_signs(line, s->form.sign) >= s->form.signs && indent_of(line) == 0;
-    s->took_line = true;
     if (is_envelope_closing(line)) {
         s->is_fence_open = s->form.is_in_fence;
         s->is_after_block = true;
@@ -334,10 +323,7 @@ void edit_any_line(EditParser *parser, Span span) {
         return;
     switch (parser->state->part) {
     case PART_PROSE: any_prose_line(parser, span); break;
-    case PART_BLOCK:
-        parser->state->took_line = true;
-        edit_block_line(parser, span);
-        break;
+    case PART_BLOCK: edit_block_line(parser, span); break;
     case PART_FENCE: fence_line(parser, span); break;
     case PART_DIFF: diff_line(parser, span); break;
     case PART_ENVELOPE: envelope_line(parser, span); break;
@@ -355,7 +341,7 @@ void edit_any_end(EditParser *parser) {
         close_diff(parser, s->len);
     else if (s->part == PART_ENVELOPE)
         edit_wrong(parser, form->line, "the reply ends before *** End Patch");
-    else if (s->part == PART_FENCE && (form->path.len || is_diff_info(form->info) ||
+    else if (s->part == PART_FENCE && (form->path.len || edit_is_diff_fence(form->info) ||
                                        begins_diff(edit_span(parser, (Span){form->begin, s->len}))))
         edit_wrong(parser, form->line, "the reply ends before the fence is closed");
 }

@@ -296,7 +296,6 @@ static void prose_line(EditParser *parser, Span span) {
     s->is_after_block = was_after && line_is_blank(line);
     if (was_after && edit_take_closing_fence(parser, line))
         return;
-    s->took_line = false;
     edit_add_prose(parser, span, fence);
 }
 

@@ -40,7 +40,6 @@ static void read_line(EditParser *parser, size_t end) {
     Span line = {s->line_begin, end};
     s->line_begin = end;
     s->line_number++;
-    s->took_line = true;
     if (s->err.code)
         return;
     switch (parser->format) {
@@ -86,8 +85,15 @@ static Str join_prose(const EditParser *parser) {
     return prose;
 }
 
-bool edit_took_line(const EditParser *parser) {
-    return parser->state->took_line;
+size_t edit_prose_count(const EditParser *parser) {
+    const struct EditParserState *s = parser->state;
+    const OpenForm *form = &s->form;
+    bool is_edit = s->part == PART_FENCE && (form->path.len || edit_is_diff_fence(form->info));
+    return is_edit ? form->prose : s->prose_count;
+}
+
+Str edit_prose_line(const EditParser *parser, size_t i) {
+    return edit_span(parser, parser->state->prose[i].span);
 }
 
 static void read_end(EditParser *parser) {

@@ -75,7 +75,6 @@ struct EditParserState {
     bool is_after_block; /* only blank lines since the last block */
     bool is_after_file;  /* the line before closed a whole file or a diff */
     bool has_started, is_thinking;
-    bool took_line;     /* the last line belongs to an edit */
     Str doubtful;       /* the path of a file whose fence may have been closed by a fence of its content */
     bool is_doubt_sure; /* another bare fence settles it */
     Err err;            /* the first thing wrong */
@@ -101,6 +100,7 @@ Str edit_path_above(const EditParser *parser, bool *is_alone, size_t *at);
  * file; what is prose in a bare diff goes to the prose. */
 void edit_read_diff(EditParser *parser, Span text, Str path, size_t line, bool is_bare);
 void edit_read_envelope(EditParser *parser, Span text, size_t line);
+bool edit_is_diff_fence(Str info);
 bool is_envelope_opening(Str line);
 bool is_envelope_closing(Str line);
 

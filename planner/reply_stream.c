@@ -1,27 +1,18 @@
 #include "planner/reply_stream.h"
 
-enum { HOLD_LINES = 2 };
+enum { HELD_LINES = 3 };
 
 void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format) {
     *stream = (ReplyStream){.turn = turn};
     edit_begin(&stream->parser, format, &turn->arena);
 }
 
-static void release(ReplyStream *s) {
-    turn_text(s->turn, buf_text(&s->held));
-    buf_clear(&s->held);
-    s->held_lines = 0;
-}
-
-static void hold(ReplyStream *s, Str line) {
-    while (s->held_lines >= HOLD_LINES) {
-        size_t end = str_find_char(buf_text(&s->held), '\n', 0) + 1;
-        turn_text(s->turn, str_slice(buf_text(&s->held), 0, end));
-        buf_consume(&s->held, end);
-        s->held_lines--;
-    }
-    buf_str(&s->held, line);
-    s->held_lines++;
+/* Prose that no edit can take back any more goes to the user; the last `held` lines stay. */
+static void release(ReplyStream *s, size_t held) {
+    size_t count = edit_prose_count(&s->parser);
+    while (s->shown + held < count)
+        turn_text(s->turn, edit_prose_line(&s->parser, s->shown++));
+    s->shown = s->shown < count ? s->shown : count;
 }
 
 /* line holds its "\n" except at the very end of the reply. */
@@ -44,12 +35,7 @@ static void take_line(ReplyStream *s, Str line) {
     }
     buf_str(&s->all, line);
     edit_feed(&s->parser, line);
-    if (edit_took_line(&s->parser)) {
-        buf_clear(&s->held); /* the path line, and a fence above it */
-        s->held_lines = 0;
-    } else {
-        hold(s, line);
-    }
+    release(s, HELD_LINES);
 }
 
 bool reply_stream_feed(void *ctx, Str piece) {
@@ -67,11 +53,10 @@ bool reply_stream_feed(void *ctx, Str piece) {
 bool reply_stream_finish(ReplyStream *s, EditList *edits, Str *text, Err *err) {
     if (s->line.len)
         take_line(s, buf_text(&s->line));
-    release(s);
     *text = buf_copy(&s->all, &s->turn->arena);
     bool ok = edit_finish(&s->parser, edits, err);
+    release(s, 0);
     buf_free(&s->all);
     buf_free(&s->line);
-    buf_free(&s->held);
     return ok;
 }

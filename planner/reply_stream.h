@@ -8,10 +8,9 @@
 typedef struct ReplyStream {
     Turn *turn;
     EditParser parser;
-    Buf all;  /* everything generated */
-    Buf line; /* the line not yet ended */
-    Buf held; /* whole lines held back: a path or fence line shows only when no block follows */
-    size_t held_lines;
+    Buf all;      /* everything generated */
+    Buf line;     /* the line not yet ended */
+    size_t shown; /* prose lines of the parser that the user has seen */
     bool is_thinking, has_started;
 } ReplyStream;
 
