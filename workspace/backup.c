@@ -112,70 +112,58 @@ static const Record *choose(const Workspace *ws, const Record *records, size_t c
     return NULL;
 }
 
-/* The backup as an open file (or, in *target, as the target of a link); -1 with *ok false when it is gone. */
-static int open_backup(const Txn *txn, size_t index, Arena *arena, Str *target, bool *ok, Err *err) {
+static bool undo_link(Change *change, const Txn *txn, size_t index, Path path, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
     char name[32];
+    Str target;
     snprintf(name, sizeof name, "%zu", index);
-    if (file->before.is_link) {
-        *ok = link_target(txn->old_fd, name, arena, target, err);
-        if (*ok && !stamp_eq(stamp_of_link(*target), file->before))
-            *ok = err_set(err, ERR_IO, "it is damaged");
-        return -1;
-    }
-    int fd = open_retry(txn->old_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    *ok = fd >= 0 || err_set_errno(err, errno, "it is damaged or gone");
-    return fd;
+    if (!link_target(txn->old_fd, name, &change->arena, &target, err))
+        return err_wrap(err, "the backup of %.*s", STR_ARG(path.relative));
+    if (!stamp_eq(stamp_of_link(target), file->before))
+        return err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(path.relative));
+    change_put_link(change, path, file->after, target);
+    return true;
 }
 
-/* Through an editor the text itself is needed, if an editor can hold it; *fd is closed then. */
-static bool undo_by_editor(Change *change, const Txn *txn, size_t index, Path path, int *fd, Err *err) {
+/* Through an editor the text itself is needed, if an editor can hold it. */
+static bool undo_text(Change *change, const Txn *txn, size_t index, Path path, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
     char name[32];
-    struct stat st;
     Str text = {0};
+    Err why = {0};
     snprintf(name, sizeof name, "%zu", index);
-    if (fstat(*fd, &st) != 0 || st.st_size > (off_t)FILE_MAX_BYTES) {
-        change_put(change, path, file->after, S(""));
-        return true;
-    }
-    if (!read_at(txn->old_fd, name, FILE_MAX_BYTES, &change->arena, &text, err))
-        return err_wrap(err, "the backup of %.*s", STR_ARG(path.relative));
-    if (!stamp_eq(stamp_of(text), file->before))
+    bool ok = read_at(txn->old_fd, name, FILE_MAX_BYTES, &change->arena, &text, &why);
+    if (!ok && why.code != ERR_LIMIT)
+        return err_set(err, ERR_IO, "the backup of %.*s is damaged: %s", STR_ARG(path.relative), why.text);
+    if (ok && !stamp_eq(stamp_of(text), file->before))
         return err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(path.relative));
     change_put(change, path, file->after, text);
-    close(*fd);
-    *fd = -1;
+    if (!ok && !change->has_failed)
+        change->files[change->count - 1].has_backup = true;
     return true;
 }
 
 static bool undo_file(Workspace *ws, Change *change, const Txn *txn, size_t index, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
     Path path;
-    Str target = {0};
-    bool ok;
+    bool ok = true;
     if (!shown_path(ws, file->path, &change->arena, &path))
         return err_set(err, ERR_DENIED, "%.*s is outside of this workspace", STR_ARG(file->path));
     if (!file->before.exists) {
         change_remove(change, path, file->after);
         return true;
     }
-    int fd = open_backup(txn, index, &change->arena, &target, &ok, err);
-    if (!ok)
-        return err_wrap(err, "the backup of %.*s", STR_ARG(path.relative));
     if (file->before.is_link)
-        change_put_link(change, path, file->after, target);
-    else if (!ws->io.write)
-        change_put(change, path, file->after, S(""));
+        ok = undo_link(change, txn, index, path, err);
+    else if (ws->io.write)
+        ok = undo_text(change, txn, index, path, err);
     else
-        ok = undo_by_editor(change, txn, index, path, &fd, err);
-    if (!ok || change->has_failed) { /* change_commit tells */
-        if (fd >= 0)
-            close(fd);
-        return ok;
-    }
+        change_put(change, path, file->after, S(""));
+    if (!ok || change->has_failed)
+        return ok; /* change_commit tells */
     ChangeFile *added = &change->files[change->count - 1];
-    added->backup_fd = fd;
+    added->has_backup |= !file->before.is_link && !ws->io.write;
+    added->backup_index = index;
     added->restored = file->before;
     added->has_mode = added->is_exact_mode = true;
     added->mode = file->mode_before;
@@ -190,6 +178,9 @@ static bool undo_into(Workspace *ws, Change *change, const Txn *txn, Err *err) {
     change->left_dirs = ARENA_ARRAY(arena, Str, m->made_dir_count);
     for (size_t i = m->made_dir_count; i-- > 0;)
         change->left_dirs[change->left_dir_count++] = m->made_dirs[i].path;
+    change->backup_dir = fcntl(txn->old_fd, F_DUPFD_CLOEXEC, 0);
+    if (change->backup_dir < 0)
+        return err_set_errno(err, errno, "cannot open the backup %.*s", STR_ARG(m->id));
     change->made_modes = m->cleared_dirs;
     change->made_mode_count = m->cleared_dir_count;
     for (size_t i = 0; i < m->count; i++)

@@ -19,6 +19,7 @@ Change *change_begin(Workspace *ws, Err *err) {
         return NULL;
     }
     change->ws = ws;
+    change->backup_dir = -1;
     change->title = S("Change files");
     if (ws->read_only)
         change->has_failed = !err_set(&change->err, ERR_DENIED, "the workspace was opened for reading only");
@@ -28,9 +29,8 @@ Change *change_begin(Workspace *ws, Err *err) {
 void change_abandon(Change *change) {
     if (!change)
         return;
-    for (size_t i = 0; i < change->count; i++)
-        if (change->files[i].backup_fd >= 0)
-            close(change->files[i].backup_fd);
+    if (change->backup_dir >= 0)
+        close(change->backup_dir);
     arena_free(&change->arena);
     free(change);
 }
@@ -50,8 +50,7 @@ static ChangeFile *change_add(Change *change, Path path, Stamp seen) {
     }
     ChangeFile file = {
         .path = {str_copy(&change->arena, path.absolute), str_copy(&change->arena, path.relative)},
-        .seen = seen,
-        .backup_fd = -1};
+        .seen = seen};
     LIST_PUSH(&change->arena, change->files, change->count, change->capacity, file);
     return &change->files[change->count - 1];
 }
@@ -140,6 +139,8 @@ static void undo_halfway(Txn *txn, const Change *change, Err *err) {
         err_note(
             err,
             "the change is half made: free the cause, and mux undoes it at its next start (mux-acp recover)");
+    } else if (conflicts && txn_holds_foreign(txn) && txn_keep_aside(txn, &why)) {
+        err_note(err, "the change was undone; what somebody else wrote meanwhile is kept beside the backups");
     } else if (conflicts && !txn->manifest.is_by_editor) {
         txn_discard(txn);
         err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is");
@@ -154,7 +155,8 @@ static bool stage_all(Txn *txn, Change *change, Err *err) {
         return false;
     for (size_t i = 0; i < change->count; i++) {
         ChangeFile *file = &change->files[i];
-        if (!(txn->manifest.is_by_editor ? editor_stage(txn, i, file, err) : txn_stage(txn, i, file, err)))
+        if (!(txn->manifest.is_by_editor ? editor_stage(txn, i, change, file, err)
+                                         : txn_stage(txn, i, change, file, err)))
             return false;
     }
     return txn_check_twins(txn, err);

@@ -30,13 +30,13 @@ static bool editor_read(Txn *txn, Str absolute, Str *text, Stamp *stamp, Err *er
 
 /* An editor holds texts: no links, nothing binary, nothing very large. */
 static bool is_for_editor(const ChangeFile *file) {
-    return !file->is_link && !file->seen.is_link && file->backup_fd < 0 && file->text.len <= FILE_MAX_BYTES &&
+    return !file->is_link && !file->seen.is_link && !file->has_backup && file->text.len <= FILE_MAX_BYTES &&
            !(file->text.len && memchr(file->text.ptr, 0, file->text.len));
 }
 
-static bool stage_by_disk(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+static bool stage_by_disk(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err) {
     file->is_by_disk = true;
-    return txn_stage(txn, index, file, err);
+    return txn_stage(txn, index, change, file, err);
 }
 
 static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
@@ -48,17 +48,17 @@ static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
     return ok;
 }
 
-bool editor_stage(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+bool editor_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err) {
     TxnFile *record = &txn->manifest.files[index];
     Str shown = file->path.relative, text;
     Spot spot;
     struct stat st;
     Err why = {0};
     if (!is_for_editor(file))
-        return stage_by_disk(txn, index, file, err);
+        return stage_by_disk(txn, index, change, file, err);
     if (!editor_read(txn, file->path.absolute, &text, &record->before, &why)) {
         if (why.code == ERR_UNSUPPORTED || why.code == ERR_LIMIT)
-            return stage_by_disk(txn, index, file, err);
+            return stage_by_disk(txn, index, change, file, err);
         if (err)
             *err = why;
         return false;

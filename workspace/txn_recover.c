@@ -138,8 +138,19 @@ static bool restore_mode(const TxnFile *file, const Spot *spot, const Look *look
     return ok;
 }
 
+/* Text the same, mode another: true when the file itself lies displaced in our folder and can go back. */
+static bool is_mode_displaced(const Txn *txn, size_t index, const Look *look, char name[32]) {
+    const TxnFile *file = &txn->manifest.files[index];
+    struct stat st;
+    txn_new_name(index, name);
+    return file->mode_before != file->mode_after && (look->st.st_mode & 07777) == file->mode_after &&
+           fstatat(txn->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (st.st_mode & 07777) == file->mode_before;
+}
+
 static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
+    char name[32];
     Spot spot;
     Look look;
     if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
@@ -151,6 +162,8 @@ static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) 
     if (ok && (state == FILE_AFTER || (state == FILE_BOTH && displaced.dir >= 0))) {
         ok = restore(txn, index, &spot, &displaced, conflicts, err);
         is_safe = ok;
+    } else if (ok && state == FILE_BOTH && is_mode_displaced(txn, index, &look, name)) {
+        ok = spot_exchange(&spot, txn->fd, name, file->after, err);
     } else if (ok && (state == FILE_BOTH || state == FILE_BEFORE)) {
         ok = restore_mode(file, &spot, &look, err);
     } else if (ok) {
@@ -173,6 +186,19 @@ bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err) {
         return false;
     txn_remove_made_dirs(txn);
     return txn_restore_dirs(txn, err) && roll_back_some(txn, true, conflicts, err) && txn_sync_dirs(txn, err);
+}
+
+bool txn_holds_foreign(Txn *txn) {
+    bool found = false;
+    for (size_t i = 0; !found && i < txn->manifest.count; i++) {
+        Spot spot;
+        if (!spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, NULL))
+            continue;
+        Displaced displaced = find_displaced(txn, i, &spot);
+        found = displaced.dir >= 0 && displaced.is_foreign;
+        spot_close(&spot);
+    }
+    return found;
 }
 
 /* What recovery sees before it decides. */
@@ -255,8 +281,8 @@ static void drop_shared_backups(Txn *txn) {
     }
 }
 
-/* Puts a transaction aside that must not be tried again; its backup stays for people to look at. */
-static bool keep_aside(Txn *txn, Err *err) {
+bool txn_keep_aside(Txn *txn, Err *err) {
+    drop_shared_backups(txn);
     if (renameat(txn->fd, "manifest", txn->fd, "kept") == 0 && sync_fd(txn->fd))
         return true;
     return err_set_errno(err, errno, "cannot put an interrupted change aside");
@@ -282,10 +308,8 @@ static bool recover_prepared(Txn *txn, RecoverReport *report, Err *err) {
         return false;
     report->rolled_back++;
     report->conflicts += conflicts;
-    if (conflicts) {
-        drop_shared_backups(txn);
-        return keep_aside(txn, err);
-    }
+    if (conflicts)
+        return txn_keep_aside(txn, err);
     txn_discard(txn);
     return true;
 }

@@ -83,13 +83,13 @@ typedef struct Model {
     bool exists;
 } Model;
 
-static bool write_text(int fd, const ChangeFile *file, TxnFile *record, Err *err) {
-    if (file->backup_fd < 0) {
+static bool write_text(int fd, int backup_fd, const ChangeFile *file, TxnFile *record, Err *err) {
+    if (!file->has_backup) {
         record->after = stamp_of(file->text);
         return os_write_all(fd, file->text, err);
     }
     record->after = (Stamp){.exists = true};
-    if (!file_copy(file->backup_fd, fd, record->after.sha256, err))
+    if (!file_copy(backup_fd, fd, record->after.sha256, err))
         return false;
     return stamp_eq(record->after, file->restored) ||
            err_set(err, ERR_IO, "the backup of %.*s is damaged", STR_ARG(file->path.relative));
@@ -106,7 +106,7 @@ static bool stage_file(Txn *txn, size_t index, const ChangeFile *file, const Spo
     char name[32];
     snprintf(name, sizeof name, "%zu", index);
     bool has_folder = spot->dir >= 0 && fstat(spot->dir, &folder) == 0;
-    bool ok = write_text(fd, file, record, err);
+    bool ok = write_text(fd, model->fd, file, record, err);
     give_owner(txn->new_fd, name, model->exists ? &model->st : NULL, has_folder ? &folder : NULL);
     if (model->exists)
         copy_attributes(model->fd, fd);
@@ -248,18 +248,30 @@ static bool stage_old(Txn *txn, size_t index, ChangeFile *file, int target, cons
     return true;
 }
 
-static bool stage_new(Txn *txn, size_t index, const ChangeFile *file, const Spot *spot, int target,
-                      Err *err) {
+static bool stage_restored(Txn *txn, size_t index, const Change *change, const ChangeFile *file,
+                           const Spot *spot, Err *err) {
+    char name[32];
+    snprintf(name, sizeof name, "%zu", file->backup_index);
+    Model model = {.fd = open_retry(change->backup_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0)};
+    if (model.fd < 0)
+        return err_set_errno(err, errno, "the backup of %.*s is damaged or gone",
+                             STR_ARG(file->path.relative));
+    model.exists = fstat(model.fd, &model.st) == 0;
+    bool ok = model.exists && stage_file(txn, index, file, spot, &model, err);
+    close(model.fd);
+    return ok;
+}
+
+static bool stage_new(Txn *txn, size_t index, const Change *change, const ChangeFile *file, const Spot *spot,
+                      int target, Err *err) {
     Model model = {.fd = target, .st = txn->seen[index], .exists = target >= 0};
-    if (file->backup_fd >= 0) {
-        model.fd = file->backup_fd;
-        model.exists = fstat(model.fd, &model.st) == 0;
-    }
+    if (file->has_backup)
+        return stage_restored(txn, index, change, file, spot, err);
     return file->is_link ? stage_link(txn, index, file, &model, err)
                          : stage_file(txn, index, file, spot, &model, err);
 }
 
-bool txn_stage(Txn *txn, size_t index, ChangeFile *file, Err *err) {
+bool txn_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err) {
     const TxnFile *record = &txn->manifest.files[index];
     Spot spot;
     if (!spot_open(txn->ws, record->path, txn->arena, &spot, err))
@@ -270,7 +282,7 @@ bool txn_stage(Txn *txn, size_t index, ChangeFile *file, Err *err) {
     bool ok = check_target(&spot, file, record, st, &target, err);
     ok = ok && txn_is_writable(&spot, file->seen.exists ? st : NULL, err);
     ok = ok && (!file->seen.exists || stage_old(txn, index, file, target, &spot, err));
-    ok = ok && (file->is_removal || stage_new(txn, index, file, &spot, target, err));
+    ok = ok && (file->is_removal || stage_new(txn, index, change, file, &spot, target, err));
     if (target >= 0)
         close(target);
     spot_close(&spot);

@@ -245,6 +245,10 @@ bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Ar
               Err *err);
 /* Restores every file to what it was before; files that hold neither text are left and counted. */
 bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err);
+/* A third party's text is still in our hands: the transaction is not to be discarded but put aside. */
+bool txn_holds_foreign(Txn *txn);
+/* Puts a transaction aside that must not be tried again; its backup stays for people to look at. */
+bool txn_keep_aside(Txn *txn, Err *err);
 bool recover_locked(Workspace *ws, RecoverReport *out, Err *err); /* between state_enter and state_leave */
 
 /* ---- change.c ---- */
@@ -256,7 +260,9 @@ typedef struct ChangeFile {
     bool is_removal, is_link;
     bool has_mode, is_exact_mode; /* exact: all bits as given; else only executable or not */
     unsigned mode;
-    int backup_fd;  /* a backup to be copied instead of the text, with its owner and attributes; -1: none */
+    bool has_backup; /* change->backup_dir's file of that number is copied instead of the text, with its owner
+                      * and attributes */
+    size_t backup_index;
     Stamp restored; /* what the backup must hold */
     bool had_hard_links, is_reformatted;
     bool is_by_disk; /* although the others go through an editor */
@@ -271,6 +277,7 @@ struct Change {
     Str title, undoes;
     Str *left_dirs;
     size_t left_dir_count;
+    int backup_dir;     /* the old/ of the change that is undone; -1: none */
     TxnDir *made_modes; /* of folders that are made again */
     size_t made_mode_count;
     Arena *report_arena;
@@ -282,7 +289,7 @@ struct Change {
 /* ---- txn.c, disk; change_editor.c, editor ---- */
 
 bool txn_begin(Txn *txn, const Change *change, Err *err);
-bool txn_stage(Txn *txn, size_t index, ChangeFile *file, Err *err);
+bool txn_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err);
 /* No two targets are one file under two names (letter case) that is not hard-linked. */
 bool txn_check_twins(const Txn *txn, Err *err);
 /* Access lists and other attributes, as far as the file system and our rights allow. */
@@ -295,7 +302,7 @@ bool txn_prepare(Txn *txn, Err *err);
 bool txn_check(Txn *txn, Err *err);
 bool txn_apply(Txn *txn, Err *err);
 /* What an editor cannot hold (links, binary and very large files) is staged for the disk. */
-bool editor_stage(Txn *txn, size_t index, ChangeFile *file, Err *err);
+bool editor_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err);
 bool editor_apply(Txn *txn, Change *change, Err *err);
 bool editor_roll_back(Txn *txn, const Change *change, Err *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -264,7 +265,12 @@ static void test_pruning(void) {
 static void test_many_files(void) {
     Fixture fixture;
     Err err = {0};
+    struct rlimit few, usual;
     make_tree(&fixture);
+    CHECK(getrlimit(RLIMIT_NOFILE, &usual) == 0);
+    few = usual;
+    few.rlim_cur = 64; /* however many files, few are open at a time */
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
     fixture_open(&fixture, file_io_disk());
     Str before = fixture_snapshot(&fixture);
     Change *change = change_begin(fixture.ws, &err);
@@ -273,8 +279,17 @@ static void test_many_files(void) {
                     str_printf(&fixture.arena, "%d\n", i));
     CHECK_OK(change_commit(change, NULL, &err), err);
     CHECK_STR(fixture_text(&fixture, "many/3/f199.txt"), S("199\n"));
+    Str middle = fixture_snapshot(&fixture);
+    change = change_begin(fixture.ws, &err);
+    for (int i = 0; i < 200; i++)
+        fixture_put(&fixture, change, str_printf(&fixture.arena, "many/%d/f%d.txt", i % 7, i).ptr,
+                    S("new\n"));
+    CHECK_OK(change_commit(change, NULL, &err), err);
+    CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
+    CHECK_STR(fixture_snapshot(&fixture), middle);
     CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
     CHECK_STR(fixture_snapshot(&fixture), before);
+    CHECK(setrlimit(RLIMIT_NOFILE, &usual) == 0);
     fixture_close(&fixture);
 }
 
