@@ -22,7 +22,8 @@ void applying_open(const char *folder) {
 static size_t put_options(const ApplyCase *test, const char **arguments, Arena *arena) {
     size_t n = 0;
     const PatchOptions *o = &test->options;
-    arguments[n++] = str_printf(arena, "-p%d", o->strip).ptr;
+    if (!o->guesses_strip)
+        arguments[n++] = str_printf(arena, "-p%d", o->strip).ptr;
     if (o->reverse)
         arguments[n++] = "--reverse";
     if (o->recount)
