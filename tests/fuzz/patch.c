@@ -140,7 +140,7 @@ static bool is_sound(const Patch *patch) {
             const PatchHunk *hunk = &file->hunks[n];
             size_t old_begin = hunk->old_start - (hunk->old_count && hunk->old_start);
             size_t new_begin = hunk->new_start - (hunk->new_count && hunk->new_start);
-            if (old_begin < next_old || old_begin + added != new_begin + removed ||
+            if (old_begin < next_old || old_begin + added != new_begin + removed || hunk->line_count == 0 ||
                 hunk->lines[0].kind != ' ')
                 return false;
             for (size_t l = 0; l + 1 < hunk->line_count; l++)
