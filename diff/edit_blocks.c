@@ -171,7 +171,7 @@ bool edit_open_block(EditParser *parser, Span line) {
     s->part = PART_BLOCK;
     if (path.len)
         s->block.edit.path = str_copy(parser->arena, path);
-    else if (s->edit_count)
+    else if (s->edit_count && !block.is_merge)
         s->block.edit.path = s->edits[s->edit_count - 1].edit.path;
     else
         edit_wrong(parser, block.line, "no path: put the file's path alone on the line above %s",

@@ -2,7 +2,7 @@
 #include "base/utf8.h"
 #include "diff/edit_locate_internal.h"
 
-enum { HITS_NAMED = 6, QUOTED_LINES = 8, QUOTED_BYTES = 330, MOST_VOTES = 200000, MOST_ALIKE = 20000 };
+enum { HITS_NAMED = 6, QUOTED_LINES = 8, QUOTED_BYTES = 330, MOST_ALIKE = 20000 };
 
 bool fail_ambiguous(const Hits *hits, Err *err) {
     Buf lines = {0};
@@ -38,44 +38,6 @@ static size_t closest_line(const Locate *l, size_t *old_line) {
     return closest;
 }
 
-static bool says_much(Str line) {
-    size_t letters = 0;
-    for (size_t i = 0; i < line.len; i++) {
-        char c = line.ptr[i];
-        letters += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80;
-    }
-    return letters > 1;
-}
-
-/* Every pair of equal lines votes for the window in which both stand; the first line of the window with most
- * votes. NO_LINE: none has more than one. */
-static size_t shared_window(const Locate *l) {
-    size_t offsets = l->file.count + l->old.count, best = 0, votes = 0;
-    uint32_t *count = ARENA_ARRAY(l->scratch, uint32_t, offsets + 1);
-    LineNames names = line_names(l->old.count + l->file.count, l->scratch);
-    size_t *last_of = ARENA_ARRAY(l->scratch, size_t, l->old.count + 1),
-           *before = ARENA_ARRAY(l->scratch, size_t, l->old.count + 1);
-    for (size_t i = 0; i < l->old.count; i++) {
-        Str line = str_trim(l->old.lines[i]);
-        uint32_t name = line_name(&names, line);
-        before[i] = last_of[name];
-        last_of[name] = says_much(line) ? i + 1 : 0;
-    }
-    uint32_t known = names.count;
-    for (size_t f = 0; f < l->file.count && votes < MOST_VOTES; f++) {
-        uint32_t name = line_name(&names, str_trim(l->file.lines[f]));
-        for (size_t i = name < known ? last_of[name] : 0; i && votes < MOST_VOTES; i = before[i - 1]) {
-            size_t offset = f + l->old.count - (i - 1);
-            votes++;
-            if (++count[offset] > count[best])
-                best = offset;
-        }
-    }
-    if (count[best] < 2)
-        return NO_LINE;
-    return best > l->old.count ? best - l->old.count : 0;
-}
-
 /* The first line of the window that differs from the old text, so that the quote shows it. */
 static size_t first_difference(const Locate *l, size_t window) {
     for (size_t i = 0; i < l->old.count && window + i < l->file.count; i++)
@@ -85,11 +47,11 @@ static size_t first_difference(const Locate *l, size_t window) {
 }
 
 bool fail_not_found(const Locate *l, Err *err) {
-    size_t old_line, at = shared_window(l), above = 0;
+    Window window = shared_window(l);
+    size_t old_line, at = window.line, above = 0;
     if (at != NO_LINE) {
-        size_t window = at;
-        at = first_difference(l, window);
-        above = at - window < QUOTED_LINES / 2 ? at - window : QUOTED_LINES / 2;
+        at = first_difference(l, window.line);
+        above = at - window.line < QUOTED_LINES / 2 ? at - window.line : QUOTED_LINES / 2;
     } else {
         at = closest_line(l, &old_line);
         above = old_line < QUOTED_LINES / 4 ? old_line : QUOTED_LINES / 4;

@@ -5,6 +5,7 @@
  * edit_place.c   the bytes that go to a match     edit_whole.c    a file given whole
  * edit_named.c   by symbol, by line numbers       edit_fail.c     sentences, closest lines
  * edit_apply.c   all places of a file at once     edit_guard.c    placeholders
+ * edit_window.c  the part of a file most alike
  */
 #ifndef MUX_DIFF_EDIT_LOCATE_INTERNAL_H
 #define MUX_DIFF_EDIT_LOCATE_INTERNAL_H
@@ -40,6 +41,13 @@ Hits match_lines(const Locate *locate, const LineTable *lines, size_t first, siz
 
 /* MATCH_SIMILAR: 0, 1 (filled in) or 2 places that cannot be told apart. */
 Hits match_similar(const Locate *locate, Match *match);
+
+/* Every pair of equal lines votes for the window of the file in which both would stand. */
+typedef struct Window {
+    size_t line;          /* the first line of the window with most votes; NO_LINE: none has more than one */
+    size_t votes, others; /* most votes; most votes of a window that does not overlap it */
+} Window;
+Window shared_window(const Locate *locate);
 
 /* Leaves the one hit that the edit's hints select among several runs of `count` lines, or all of them. */
 void hits_choose(const Locate *locate, const Edit *edit, const EditHelp *help, size_t count, Hits *hits);

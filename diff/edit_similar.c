@@ -156,12 +156,12 @@ static bool overlaps(const Cell *ends, size_t a, size_t b) {
     return ends[a].start < (int32_t)b && ends[b].start < (int32_t)a;
 }
 
-Hits match_similar(const Locate *l, Match *m) {
+static Hits align_all(const Locate *l, Match *m) {
     Hits hits = {0};
     size_t solid = 0;
     for (size_t i = m->first; i < m->first + m->count; i++)
         solid += !line_is_blank(l->old.lines[i]);
-    if (solid < LEAST_LINES || l->file.count == 0 || m->count > MOST_PAIRS / l->file.count)
+    if (solid < LEAST_LINES)
         return hits;
     Alike alike = alike_prepare(l);
     Cell *ends = ARENA_ARRAY(l->scratch, Cell, l->file.count + 1);
@@ -189,4 +189,31 @@ Hits match_similar(const Locate *l, Match *m) {
     alike.steps = 0;
     pair_lines(l, m, &alike);
     return hits;
+}
+
+/* In a file too long to align as a whole: only the part that shares most lines with the old text, and only
+ * where no other part shares half as many. */
+static Hits align_window(const Locate *l, Match *m) {
+    Window window = shared_window(l);
+    Hits hits = {0};
+    if (window.line == NO_LINE || 2 * window.others >= window.votes ||
+        m->count > MOST_PAIRS / (4 * m->count + 1))
+        return hits;
+    size_t first = window.line > m->count ? window.line - m->count : 0, left = l->file.count - first;
+    Locate part = *l;
+    part.file.lines += first;
+    part.file.count = left < 4 * m->count ? left : 4 * m->count;
+    hits = align_all(&part, m);
+    for (size_t i = 0; i < hits.count; i++)
+        hits.lines[i] += first;
+    m->file_first += first;
+    for (size_t i = 0; hits.count && i < m->count; i++)
+        m->file_line[i] += m->file_line[i] == NO_LINE ? 0 : first;
+    return hits;
+}
+
+Hits match_similar(const Locate *l, Match *m) {
+    if (l->file.count == 0 || m->count == 0)
+        return (Hits){0};
+    return m->count > MOST_PAIRS / l->file.count ? align_window(l, m) : align_all(l, m);
 }

@@ -389,6 +389,41 @@ static void random_numbered_lines(void) {
     }
 }
 
+/* Too long to align as a whole: the part that shares most lines is aligned. A second such part is a refusal.
+ */
+static void long_files(void) {
+    enum { LINES = 100000, FIRST = 60000, SHOWN = 50 };
+    Arena arena = {0};
+    Buf file = {0}, old = {0}, new = {0}, intended = {0};
+    for (int i = 0; i < LINES; i++) {
+        Str line = str_printf(&arena, "    %016llx = %016llx;\n", (unsigned long long)test_random(),
+                              (unsigned long long)test_random());
+        bool is_shown = i >= FIRST && i < FIRST + SHOWN, is_changed = i == FIRST + 20;
+        buf_str(&file, line);
+        buf_str(&intended, is_changed ? S("    changed;\n") : line);
+        if (is_shown && i % 10 == 5)
+            line = str_concat(&arena, S("    a"), str_from(line, 5)); /* a slip of the model */
+        if (is_shown) {
+            buf_str(&old, line);
+            buf_str(&new, is_changed ? S("    changed;\n") : line);
+        }
+    }
+    Edit edit = {.path = S("a"), .old_text = buf_text(&old), .new_text = buf_text(&new)};
+    Place place;
+    Err err = {0};
+    Str result;
+    CHECK_OK(run(buf_text(&file), &edit, NULL, &arena, &place, &result, &err), err);
+    CHECK_INT(place.level, MATCH_SIMILAR);
+    CHECK(str_eq(result, buf_text(&intended)));
+    buf_str(&file, str_copy(&arena, buf_text(&file)));
+    CHECK(!run(buf_text(&file), &edit, NULL, &arena, &place, &result, &err));
+    buf_free(&file);
+    buf_free(&old);
+    buf_free(&new);
+    buf_free(&intended);
+    arena_free(&arena);
+}
+
 static const TestCase CASES[] = {{"line_hints", line_hints},
                                  {"scope_hints", scope_hints},
                                  {"file_ends", file_ends},
@@ -398,6 +433,7 @@ static const TestCase CASES[] = {{"line_hints", line_hints},
                                  {"numbered_lines", numbered_lines},
                                  {"other_texts", other_texts},
                                  {"closest_window", closest_window},
+                                 {"long_files", long_files},
                                  {"disguises", disguises},
                                  {"random_whole_files", random_whole_files},
                                  {"random_numbered_lines", random_numbered_lines}};
