@@ -1,9 +1,9 @@
 /* bench-diff [PROGRAM [RUNS [REPOSITORY]]]: `mux-acp diff` beside `git diff --no-index` on the same files,
  * made from a fixed seed: a source file with scattered edits, a tree, a file of 100 MB, and texts that are
  * slow for careless comparison. Whole processes by turns, medians of RUNS (15) after one to warm up, a fifth
- * of that for slow cases; memory is the largest resident set; processor time
- * counts on a machine that others use too. Then the edits in the history of REPOSITORY
- * (this source tree): changed lines against those of `git diff --minimal`.
+ * of that for slow cases; processor time counts where others use the machine too; memory is the largest
+ * resident set. Then the edits in the history of REPOSITORY (this source tree): changed lines against those
+ * of `git diff --minimal`.
  *
  * Lines that begin with "csv," are the rows of docs/bench, so names hold no comma. The program defaults to
  * ./mux-acp.
