@@ -15,6 +15,9 @@
 
 #define EDITS                                                                                                \
     "change", "put", "a.txt", "after a", "long", "sub/deep/new.txt", "after new ", "remove", "gone.txt"
+#define FOLDERS                                                                                              \
+    "change", "remove", "box/in.txt", "put", "box", "was a folder", "remove", "plain", "put",                \
+        "plain/in.txt", "was a file"
 #define LINKS "change", "link", "fresh", "a.txt", "link", "pointer", "other.txt"
 #define TYPES "change", "link", "a.txt", "other.txt", "put", "pointer", "was a link"
 #define MODES                                                                                                \
@@ -28,10 +31,14 @@ const Scenario SCENARIOS[] = {
     {"modes", STATE_IN_GIT, {0}, NULL, {MODES}},
     {"links", STATE_IN_TREE, {0}, NULL, {LINKS}},
     {"types", STATE_IN_GIT, {0}, NULL, {TYPES}},
+    {"folders", STATE_IN_TREE, {0}, NULL, {FOLDERS}},
     {"types on another mount", STATE_ON_OTHER_MOUNT, {0}, NULL, {TYPES}},
+    {"folders on another mount", STATE_ON_OTHER_MOUNT, {0}, NULL, {FOLDERS}},
     {"undo", STATE_IN_TREE, {EDITS}, NULL, {"undo"}},
     {"undo modes", STATE_IN_TREE, {MODES}, NULL, {"undo"}},
     {"undo types", STATE_IN_TREE, {TYPES}, NULL, {"undo"}},
+    {"undo folders", STATE_IN_TREE, {FOLDERS}, NULL, {"undo"}},
+    {"undo on another mount", STATE_ON_OTHER_MOUNT, {EDITS}, NULL, {"undo"}},
     {"prune", STATE_IN_TREE, {EDITS}, "1", {"change", "put", "a.txt", "second", "put", "sub/x.txt", "x"}},
 };
 const size_t SCENARIO_COUNT = sizeof SCENARIOS / sizeof *SCENARIOS;
