@@ -22,5 +22,22 @@ static void test_full(void) {
     buf_free(&out);
 }
 
-static const TestCase CASES[] = {{"labels", test_labels}, {"full", test_full}};
+static void test_retry(void) {
+    Buf out = {0};
+    prompt_full_retry(S("why"), S(""), RETRY_BLOCKS, S(""), &out);
+    CHECK_STR(buf_text(&out),
+              S("That reply could not be used: why\nSend the edits for the original request again "
+                "as search/replace blocks, with this corrected. Only the blocks, no other "
+                "text.\n"));
+    buf_clear(&out);
+    prompt_full_retry(S("why"), S("- b.py, lines 1 to 2\n"), RETRY_SYMBOL, S("a.py"), &out);
+    CHECK(str_contains(buf_text(&out), S("do not send them again:\n- b.py, lines 1 to 2\n")));
+    CHECK(str_contains(buf_text(&out), S("\na.py\n<<<<<<< SYMBOL name\n")));
+    buf_clear(&out);
+    prompt_full_retry(S("why"), S(""), RETRY_WHOLE, S("a.py"), &out);
+    CHECK(str_contains(buf_text(&out), S("\na.py\n````\n")));
+    buf_free(&out);
+}
+
+static const TestCase CASES[] = {{"labels", test_labels}, {"full", test_full}, {"retry", test_retry}};
 TEST_SUITE(PLANNER_PROMPTS_SUITE, "prompts", CASES);
