@@ -32,16 +32,17 @@ static bool begins_diff(Str text) {
 
 /* ---- opening ---- */
 
-/* The path alone on the line above, or on the fence; the lines that only carry it do not stay prose. */
-static void name_form(EditParser *parser, OpenForm *form, bool may_take_bare) {
+/* The path on the fence or alone on the line above, which then does not stay prose. A diff must fit the file
+ * anyway, so for it a name in a sentence will do. */
+static void name_form(EditParser *parser, OpenForm *form, bool is_diff) {
     bool is_alone;
     size_t at;
     Str path = path_in_fence(form->info);
     if (!path.len) {
         path = edit_path_above(parser, &is_alone, &at);
-        if (!path.len || !is_alone || (!may_take_bare && !is_file_name(path)))
+        if (!path.len || (!is_diff && (!is_alone || !is_file_name(path))))
             return;
-        form->prose = at;
+        form->prose = is_alone ? at : form->prose;
     }
     form->path = str_copy(parser->arena, path);
 }
