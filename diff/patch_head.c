@@ -205,15 +205,18 @@ static bool read_traditional_head(PatchReader *r, PatchHead *head, Err *err) {
     return true;
 }
 
+/* Whether the pair of lines with the old form of names begins here. git counts the room for the shortest
+ * "@@" line from the first of them, so a cut one is found and refused. */
 static bool is_traditional(const PatchReader *r) {
     PatchReader ahead = *r;
     if (!str_starts(patch_peek(&ahead), S("--- ")))
         return false;
     patch_skip(&ahead);
-    if (!str_starts(patch_peek(&ahead), S("+++ ")))
+    Str second = patch_peek(&ahead);
+    if (!str_starts(second, S("+++ ")) || r->rest.len < second.len + LEAST_HUNK_HEAD)
         return false;
     patch_skip(&ahead);
-    return str_starts(ahead.rest, S("@@ -")) && ahead.rest.len >= LEAST_HUNK_HEAD;
+    return str_starts(ahead.rest, S("@@ -"));
 }
 
 /* Whether a name begins with one letter and a slash, as a/ and b/ do (git also prints c/, i/, o/, w/). */

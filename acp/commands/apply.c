@@ -112,7 +112,7 @@ static void add_step(ApplyJob *job, Change *change, const PatchStep *step) {
         path = seen->path;
     if (step->before.is_folder)
         stamp = (Stamp){0};
-    bool is_new = !step->before.exists || step->before.mode == MODE_LINK;
+    bool is_new = !step->before.exists || step->before.is_folder || step->before.mode == MODE_LINK;
     if (!step->after.exists) {
         change_remove(change, path, stamp);
     } else if (step->after.mode == MODE_LINK) {
