@@ -49,17 +49,31 @@ static unsigned git_mode(mode_t mode) {
 
 static bool list_folder(DiffSide *side, int folder, Str relative, int depth, Err *err);
 
-/* Git's own folder is no part of a tree, and no patch may name it in any letter case; nor are the backups of
- * this program. */
+/* ".git" as some file system might take it: in any case, in its short form, with dots, blanks or a stream's
+ * name behind it. git-apply takes no such name. */
+static bool means_git(Str part) {
+    Str name = str_eq_nocase(str_slice(part, 0, 4), S(".git"))    ? str_from(part, 4)
+               : str_eq_nocase(str_slice(part, 0, 5), S("git~1")) ? str_from(part, 5)
+                                                                  : S("x");
+    while (name.len && (name.ptr[0] == '.' || name.ptr[0] == ' '))
+        name = str_from(name, 1);
+    return !name.len || name.ptr[0] == ':';
+}
+
+/* Git's own folder is no part of a tree, nor are the backups of this program. */
 static bool is_no_part(DiffSide *side, Str relative, const char *name) {
-    if (!relative.len && strcmp(name, ".mux") == 0)
+    if (strcmp(name, ".git") == 0 || (!relative.len && strcmp(name, ".mux") == 0))
         return true;
-    if (!str_eq_nocase(str_of(name), S(".git")))
-        return false;
-    if (strcmp(name, ".git") != 0)
+    bool is_git = false;
+    for (Str rest = str_of(name); rest.len && !is_git;) { /* a backslash parts names elsewhere */
+        size_t end = str_find_char(rest, '\\', 0);
+        is_git = means_git(str_slice(rest, 0, end));
+        rest = end == STR_NONE ? S("") : str_from(rest, end + 1);
+    }
+    if (is_git)
         note(str_printf(side->arena, "%.*s%s", STR_ARG(relative), name),
              "is passed over: no patch may name it");
-    return true;
+    return is_git;
 }
 
 static bool list_entry(DiffSide *side, int folder, Str relative, const char *name, int depth, Err *err) {
