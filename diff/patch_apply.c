@@ -60,9 +60,7 @@ static bool find_with_fuzz(Job *job, const PatchHunk *hunk, size_t expected, Fit
             break;
         Window window = window_of(hunk, lead, tail);
         Fit there = {.match_beginning = fit.match_beginning && fuzz + context.lead < most,
-                     .match_end = fit.match_end && fuzz + context.tail < most,
-                     .dropped_lead = lead,
-                     .dropped_tail = tail};
+                     .match_end = fit.match_end && fuzz + context.tail < most};
         if (!window.old_count)
             break;
         if (match_find(&job->image, &window, expected + lead, there, job->options, out)) {

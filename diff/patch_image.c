@@ -11,19 +11,13 @@ static size_t line_end(Str text, size_t at) {
     return end ? (size_t)(end - text.ptr) + 1 : text.len;
 }
 
-/* Counts first, so that the index is made in one go. */
 static void index_lines(Image *image) {
-    size_t lines = 0;
+    size_t capacity = 0, line = 0;
     Str text = image->old_text;
-    for (size_t at = 0; at < text.len; at = line_end(text, at))
-        lines++;
-    image->lines = lines;
-    image->index_count = lines / INDEX_LINES + 1;
-    image->index = ARENA_ARRAY(image->arena, size_t, image->index_count);
-    size_t line = 0;
     for (size_t at = 0; at < text.len; at = line_end(text, at), line++)
         if (line % INDEX_LINES == 0)
-            image->index[line / INDEX_LINES] = at;
+            LIST_PUSH(image->arena, image->index, image->index_count, capacity, at);
+    image->lines = line;
 }
 
 void image_init(Image *image, Str text, Arena *arena) {

@@ -136,9 +136,9 @@ static bool bytes_fit(Spot spot, const Window *w, bool match_end) {
 static bool is_at_ends(const Image *image, const Window *w, size_t line, Fit fit) {
     if (line > image->lines || w->old_count > image->lines - line)
         return false;
-    if (fit.match_beginning && line != fit.dropped_lead)
+    if (fit.match_beginning && line != 0)
         return false;
-    return !fit.match_end || line + w->old_count + fit.dropped_tail == image->lines;
+    return !fit.match_end || line + w->old_count == image->lines;
 }
 
 bool match_window(const Image *image, const Window *w, Spot spot, Fit fit, const PatchOptions *options,

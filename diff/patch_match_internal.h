@@ -16,10 +16,9 @@ typedef struct Window {
 
 Window window_of(const PatchHunk *hunk, size_t lead_dropped, size_t tail_dropped);
 
-/* Whether it must stand at an end of the image; the dropped lines count as if they were there. */
+/* Whether it must stand at an end of the image. */
 typedef struct Fit {
     bool match_beginning, match_end;
-    size_t dropped_lead, dropped_tail;
 } Fit;
 
 typedef struct Match {

@@ -106,32 +106,51 @@ static void search_by_names(Search *s, size_t start) {
 
 /* ---- line by line ---- */
 
+/* The next line in a direction that no hunk wrote. */
+static bool step_down(Spot *spot) {
+    bool has_moved = spot_next(spot);
+    while (has_moved && spot->piece->is_patched && spot->piece->next) {
+        size_t line = spot->piece_line + spot->piece->lines;
+        *spot = (Spot){spot->piece->next, line, line, 0};
+    }
+    return has_moved;
+}
+
+static bool step_up(Spot *spot) {
+    while (spot->piece->prev && (spot->at == 0 || spot->piece->is_patched) && spot->piece->prev->is_patched) {
+        Piece *piece = spot->piece->prev;
+        size_t line = spot->piece_line - piece->lines;
+        *spot = (Spot){piece, line, line, 0};
+    }
+    return spot_prev(spot);
+}
+
 static void search(Search *s, size_t start) {
     Spot down = image_seek(s->image, start), up = down;
-    bool can_go_down = true, can_go_up = true;
     if (try_place(s, down))
         return;
-    for (size_t steps = 0; can_go_down || can_go_up; steps++) {
+    bool has_down = step_down(&down), has_up = step_up(&up);
+    for (size_t steps = 0; has_down || has_up; steps++) {
+        bool is_down = has_down && (!has_up || distance(down.line, start) <= distance(up.line, start));
         if (steps >= NEAR && ++s->image->walked > OFTEN * s->image->lines) {
             search_by_names(s, start);
             return;
         }
-        can_go_down = can_go_down && spot_next(&down);
-        if (can_go_down && try_place(s, down))
+        if (try_place(s, is_down ? down : up))
             return;
-        can_go_up = can_go_up && spot_prev(&up);
-        if (can_go_up && try_place(s, up))
-            return;
+        if (is_down)
+            has_down = step_down(&down);
+        else
+            has_up = step_up(&up);
     }
 }
 
 bool match_find(Image *image, const Window *window, size_t expected, Fit fit, const PatchOptions *options,
                 Match *out) {
     Search s = {image, window, fit, options, expected, out, false};
-    size_t count = window->old_count + fit.dropped_tail;
-    size_t end = count > image->lines ? image->lines : image->lines - count;
+    size_t count = window->old_count, end = count > image->lines ? image->lines : image->lines - count;
     if (fit.match_beginning || fit.match_end)
-        try_place(&s, image_seek(image, fit.match_beginning ? fit.dropped_lead : end));
+        try_place(&s, image_seek(image, fit.match_beginning ? 0 : end));
     else
         search(&s, expected > image->lines ? image->lines : expected);
     return s.has_found;
