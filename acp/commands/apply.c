@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -203,17 +204,22 @@ static void print_notes(const ApplyJob *job) {
                 job->info.files == 1 ? "" : "s", job->info.id);
 }
 
+static int small_count(const Settings *settings, OptionId id, int otherwise) {
+    size_t n = settings_count(settings, id, (size_t)otherwise);
+    return n < INT_MAX ? (int)n : INT_MAX;
+}
+
 static PatchOptions read_options(const Settings *settings) {
-    return (PatchOptions){.strip = (int)settings_count(settings, OPT_STRIP, 1),
+    return (PatchOptions){.strip = small_count(settings, OPT_STRIP, 1),
                           .guesses_strip = !settings_has(settings, OPT_STRIP),
                           .reverse = settings_has(settings, OPT_REVERSE),
                           .recount = settings_has(settings, OPT_RECOUNT),
                           .unidiff_zero = settings_has(settings, OPT_UNIDIFF_ZERO),
                           .ignore_whitespace = settings_has(settings, OPT_IGNORE_WHITESPACE),
                           .is_tolerant = settings_has(settings, OPT_TOLERANT),
-                          .fuzz = (int)settings_count(settings, OPT_FUZZ, 0),
+                          .fuzz = small_count(settings, OPT_FUZZ, 0),
                           .least_context = settings_has(settings, OPT_LEAST_CONTEXT)
-                                               ? (int)settings_count(settings, OPT_LEAST_CONTEXT, 0)
+                                               ? small_count(settings, OPT_LEAST_CONTEXT, 0)
                                                : -1};
 }
 

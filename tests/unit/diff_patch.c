@@ -323,6 +323,67 @@ static void same_verdict_as_git(void) {
     CHECK(accepted > GIT_CASES / 4 && refused > GIT_CASES / 8);
 }
 
+/* ---- hunks far from where they say ---- */
+
+/* A text of few different lines, so that a place is told by several of them. */
+static Str few_words(Arena *arena, size_t lines, size_t words, size_t **begins) {
+    Buf text = {0};
+    *begins = ARENA_ARRAY(arena, size_t, lines + 1);
+    for (size_t i = 0; i < lines; i++) {
+        (*begins)[i] = text.len;
+        buf_printf(&text, "w%u\n", (unsigned)(test_random() % words));
+    }
+    (*begins)[lines] = text.len;
+    Str s = buf_copy(&text, arena);
+    buf_free(&text);
+    return s;
+}
+
+static void put_lines(Str text, const size_t *begins, size_t first, size_t count, Buf *out) {
+    for (size_t i = first; i < first + count; i++) {
+        buf_char(out, ' ');
+        buf_str(out, str_slice(text, begins[i], begins[i + 1]));
+    }
+}
+
+/* Every hunk changes one line and names any line of the file as its place. */
+static Str misplaced_hunks(Arena *arena, Str text, const size_t *begins, size_t lines, size_t hunks) {
+    Buf out = {0};
+    buf_cstr(&out, "--- a/f\n+++ b/f\n");
+    for (size_t i = 0; i < hunks; i++) {
+        size_t at = 10 + i * ((lines - 20) / hunks), said = 2 + test_random() % (lines - 10);
+        buf_printf(&out, "@@ -%zu,7 +%zu,7 @@\n", said, said);
+        put_lines(text, begins, at - 3, 3, &out);
+        buf_printf(&out, "-%.*s+new %zu\n", STR_ARG(str_slice(text, begins[at], begins[at + 1])), i);
+        put_lines(text, begins, at + 1, 3, &out);
+    }
+    Str s = buf_copy(&out, arena);
+    buf_free(&out);
+    return s;
+}
+
+static void far_places_as_git(void) {
+    enum { LINES = 20000, HUNKS = 150 };
+    size_t accepted = 0;
+    need_git();
+    for (int i = 0; i < 12; i++) {
+        Arena arena = {0};
+        size_t *begins;
+        Err err = {0};
+        PatchOptions options = {.strip = 1, .least_context = -1};
+        Str text = few_words(&arena, LINES, i % 2 ? 12 : 400, &begins);
+        Str patch = misplaced_hunks(&arena, text, begins, LINES, HUNKS);
+        Tree git = {true, text}, ours = git;
+        bool git_ok = apply_git(patch, &options, S("f"), &git, &arena);
+        CHECK_MSG(apply_ours(patch, &options, S("f"), &ours, &arena, &err) == git_ok, "case %d: %s", i,
+                  err.text);
+        CHECK_MSG(!git_ok || str_eq(ours.text, git.text), "case %d: other places than git's", i);
+        accepted += git_ok;
+        arena_free(&arena);
+    }
+    CHECK(accepted > 4);
+}
+
 /* With context: a hunk without any may fit next to its place, to git as well. */
 static void own_patches_round_trip(void) {
     for (int i = 0; i < 3000; i++) {
@@ -354,5 +415,6 @@ static void own_patches_round_trip(void) {
 
 static const TestCase CASES[] = {{"own_patches_round_trip", own_patches_round_trip},
                                  {"git_takes_printed_patches", git_takes_printed_patches},
-                                 {"same_verdict_as_git", same_verdict_as_git}};
+                                 {"same_verdict_as_git", same_verdict_as_git},
+                                 {"far_places_as_git", far_places_as_git}};
 TEST_SUITE(DIFF_PATCH_SUITE, "patch", CASES);
