@@ -29,6 +29,23 @@ static bool has_blank_before_slash(Str patch) {
     return false;
 }
 
+/* "diff --git" and no header below: git keeps the name for the section that follows, also when that deletes.
+ */
+static bool has_stray_header(Str patch) {
+    static const char *const HEADERS[] = {"index ",    "old mode ",  "new mode ", "deleted file ",
+                                          "new file ", "similarity", "dissimil",  "rename ",
+                                          "copy ",     "--- "};
+    Str rest = patch, line;
+    while (str_next_line(&rest, &line)) {
+        bool has_header = !str_starts(line, S("diff --git "));
+        for (size_t i = 0; i < sizeof HEADERS / sizeof *HEADERS; i++)
+            has_header = has_header || str_starts(rest, str_of(HEADERS[i]));
+        if (!has_header)
+            return true;
+    }
+    return false;
+}
+
 /* git-apply --check does not look for folders in the way. */
 static bool is_only_checked(const ApplyCase *test, Arena *arena) {
     ApplyCase writes = *test;
@@ -67,6 +84,8 @@ const char *known_difference(const ApplyCase *test, const Outcome *git, const Ou
             return REFUSED[i].name;
     if (has_blank_before_slash(test->patch))
         return "means: blank before a slash";
+    if (!git->is_accepted && has_stray_header(test->patch))
+        return "means: header without lines";
     if (git->is_accepted && !ours->is_accepted && is_only_checked(test, arena))
         return "means: --check sees folders";
     if (git->is_accepted && ours->is_accepted && forgets_deletion(test, git, ours, arena))
@@ -111,6 +130,10 @@ static const Row ROWS[] = {
      true, false, false},
     {"means: blank before a slash", "end /f", "a\n", TREE_FILE,
      STR_INIT("diff --git a/end /f b/end /f\nold mode 100644\nnew mode 100755\n"), false, true, false},
+    {"means: header without lines", "f", "x\n", TREE_FILE,
+     STR_INIT("diff --git a/f b/f\n\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+              "--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+y\n"),
+     false, true, false},
     {"means: --check sees folders", "d/f", "x\n", TREE_FILE,
      STR_INIT("--- /dev/null\n+++ b/d\n@@ -0,0 +1 @@\n+x\n"), true, false, true},
     {"means: written, then deleted", "f", "a\n", TREE_FILE,

@@ -131,6 +131,12 @@ def patch_files(tool, arguments):
     return plain[1:2] or ["-"]
 
 
+def outputs_in(top):
+    """Files of the tree that the call writes its messages to."""
+    names = [os.path.realpath(f"/proc/self/fd/{number}") for number in (1, 2)]
+    return [os.path.relpath(name, top) for name in names if name.startswith(str(top) + "/")]
+
+
 def wrap(tool, arguments):
     real = TOOLS[tool]
     git_arguments, own = split_git(arguments) if tool == "git" else ([], arguments)
@@ -155,7 +161,7 @@ def wrap(tool, arguments):
                               capture_output=True, text=True, check=False).stdout
     (record / "record.json").write_text(json.dumps({
         "tool": tool, "arguments": own, "git_arguments": git_arguments, "status": done.returncode,
-        "patches": len(files), "folder": str(folder.relative_to(top)), "is_repository": (top / ".git").exists(),
+        "patches": len(files), "outputs": outputs_in(top), "folder": str(folder.relative_to(top)), "is_repository": (top / ".git").exists(),
         "settings": settings, "suite": os.environ.get("MUX_SUITE", "")}))
     sys.exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
 
@@ -267,7 +273,7 @@ def tree_of(folder):
 
 
 GIT_SILENT = ("-v", "--verbose", "-q", "--quiet", "--binary", "--allow-binary-replacement", "--apply",
-              "--whitespace=nowarn", "--whitespace=warn", "--")
+              "--whitespace=nowarn", "--whitespace=warn", "--index", "--")
 GIT_SAME = {"-R": "--reverse", "--reverse": "--reverse", "--recount": "--recount", "--unidiff-zero": "--unidiff-zero",
             "--check": "--check", "--ignore-whitespace": "--ignore-whitespace",
             "--ignore-space-change": "--ignore-whitespace"}
@@ -282,7 +288,9 @@ def git_case(record, text):
         raise Skip("inside a subfolder of a repository")
     if record["patches"] != 1:
         raise Skip("several patch files")
-    ours, words = ["-p1"], list(record["arguments"])
+    if record["git_arguments"]:
+        raise Skip("settings on the command line")
+    ours, words = [], list(record["arguments"])
     files = patch_files("git", words)
     if "--apply" not in words and set(words) & {"--stat", "--numstat", "--summary"}:
         raise Skip("only prints")
@@ -319,7 +327,7 @@ def gnu_options(arguments):
 GNU_SILENT = {"-b", "--backup", "-f", "--force", "-N", "--forward", "-s", "--quiet", "--silent", "-u", "--unified",
               "--verbose", "--binary", "-i", "--input", "--no-backup-if-mismatch", "--backup-if-mismatch", "-Z", "-T",
               "--set-utc", "--set-time", "--quoting-style", "--reject-format"}
-GNU_LEFTOVERS = (".orig", ".rej", "~")
+GNU_LEFTOVERS = (".orig", ".rej", ".bak", "~")
 
 
 def patch_case(record, text):
@@ -361,9 +369,9 @@ def patch_case(record, text):
     return [f"-p{strip}", "--fuzz", fuzz, *ours], folder, left, text
 
 
-def without_leftovers(tree, before, left):
+def without(tree, names, endings):
     return {path: what for path, what in tree.items()
-            if path in before or not (os.fsdecode(path).endswith(GNU_LEFTOVERS) or os.fsdecode(path) in left)}
+            if os.fsdecode(path) not in names and not os.fsdecode(path).endswith(endings)}
 
 
 # Our reasons for refusing what the tools take; docs/decisions/patches.md has them all.
@@ -371,6 +379,8 @@ DESIGNED = (
     (r"submodule", "submodules are refused"),
     (r"is not a path inside the folder|beyond|goes through", "paths that leave the folder are refused"),
     (r"\.git|version control", "version control is not written"),
+    (r"it holds no data for this binary file", "binary texts are not taken from git's objects"),
+    (r"^mux-acp apply: [a-z] is not there", "the file a rename names must be there"),
 )
 
 
@@ -392,6 +402,8 @@ def judge(program, place):
         arguments, folder, left, text = git_case(record, text)
     else:
         arguments, folder, left, text = patch_case(record, text)
+    left += record["outputs"]
+    endings = GNU_LEFTOVERS if record["tool"] == "patch" else ()
     before, theirs = tree_of(place / "before"), tree_of(place / "after")
     for extra in ([], ["--tolerant"]) if record["tool"] == "patch" else ([],):
         status, ours, sentence = ask(program, [*arguments, *extra], folder, place, text)
@@ -402,8 +414,12 @@ def judge(program, place):
         if record["status"] == 0 and status == 1:
             continue
         if (status == 0) != (record["status"] == 0):
+            if "--index" in record["arguments"]:
+                return "by design", "git's index is not looked at"
+            if b"GIT binary patch" in text and record["tool"] == "patch":
+                return "by design", "GNU patch knows no binary patches"
             return "bug", "we take what was refused"
-        if status == 1 or ours == without_leftovers(theirs, before, left):
+        if status == 1 or without(ours, left, endings) == without(theirs, left, endings):
             return "agree", ("refused" if status else "taken") + (" with --tolerant" if extra else "")
         return "bug", "the trees differ: " + str(sorted(path for path in {*ours, *theirs}
                                                         if ours.get(path) != theirs.get(path)))
