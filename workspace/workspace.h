@@ -7,6 +7,10 @@
  *   ws_close(ws);
  * One thread at a time per Workspace; two processes on one tree are kept apart by a lock during commits.
  *
+ * A change is journalled before it is made: whatever stops the process, the next start (or ws_recover) finds
+ * every file as it was before or as it should be after, and leaves alone what somebody else wrote meanwhile.
+ * This relies on the file system doing one rename or exchange of names wholly or not at all.
+ *
  * State (journal, backups, lock) lives in .git/mux of the repository's git folder or, without git, in .mux
  * with an ignore entry.
  */
@@ -149,15 +153,15 @@ void change_remove(Change *change, Path path, Stamp seen);
 /* A symbolic link to target (at most PATH_MAX - 1 bytes, never followed) where seen was. Through an editor it
  * is made on disk. */
 void change_put_link(Change *change, Path path, Stamp seen, Str target);
-/* After put: 0644 or 0755. Of an existing file only the executable bits follow; a new one is made with the
- * umask. */
+/* After put: 0644 or 0755. Set-id bits go, as when a program is written to. Of an existing file only the
+ * executable bits follow; a new one is made with the umask. */
 void change_set_mode(Change *change, Path path, unsigned mode);
 /* A sentence for the backup's list ("Rename a to b"). */
 void change_describe(Change *change, Str title);
 
 typedef struct ChangedFile {
     Path path;
-    Str sent;  /* the text we gave */
+    Str sent;  /* the text we gave, not copied */
     Str found; /* the text read back after an editor took it; equal to sent unless it was reformatted */
     bool is_reformatted;
     bool had_hard_links; /* other names of the replaced file keep its old text */
@@ -168,9 +172,15 @@ typedef struct ChangeReport {
 } ChangeReport;
 /* Asks commit to fill *out (which lives in arena, and must stay until then) when it succeeds. */
 void change_report(Change *change, Arena *arena, ChangeReport *out);
-/* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), rename,
+/* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), exchange,
  * fsync, commit point. Through an editor: backup, re-read and compare every target, write each, read back; on
- * a failure what was written is put back. Frees the change either way. */
+ * a failure what was written is put back. After a crash what is on disk decides: texts that an editor had not
+ * saved are its own. What an editor cannot hold (links, binary and very large files, removals, modes) is done
+ * on disk in the same change.
+ * A file may become a folder and the reverse when the change says both; other folders stay when they become
+ * empty. ERR_CONFLICT: changed since it was read, or open for writing in another program, or a name that
+ * differs from one that is there only by its Unicode characters. ERR_DENIED: a read-only file or folder.
+ * ERR_UNSUPPORTED: a device, pipe or folder. Frees the change either way. */
 bool change_commit(Change *change, ChangeInfo *out, Err *err);
 void change_abandon(Change *change); /* NULL is fine */
 
@@ -188,8 +198,8 @@ typedef struct BackupList {
 bool ws_backups(Workspace *ws, Arena *arena, BackupList *out, Err *err);
 /* Takes a change back as a transaction of its own; id empty = the newest that is neither undone nor an undo.
  * Undoing an undo by its id does the change again. ERR_CONFLICT when a file was changed since, ERR_NOT_FOUND,
- * ERR_INVALID when it is undone already. Kept are the newest 50 backups, for 30 days and up to 200 MiB in
- * all. */
+ * ERR_INVALID when it is undone already, ERR_IO when its backup is damaged. Folders that the change had made
+ * go when they are empty. Which backups are kept is WorkspaceConfig's. */
 bool ws_undo(Workspace *ws, Str id, ChangeInfo *out, Err *err);
 
 typedef struct RecoverReport {
