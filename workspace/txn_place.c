@@ -282,6 +282,15 @@ bool txn_unlink_temp(const Txn *txn, size_t index, const Spot *spot, bool is_saf
     return !is_safe || ((unlinkat(spot->dir, name, 0) == 0 || errno == ENOENT) && ok);
 }
 
+/* Somebody saved once more while the text before was on its way back to its place: what was taken out for it
+ * is theirs, and the newest. */
+static void put_newest(const TxnFile *file, int dir, const char *name, const Spot *spot) {
+    Look look;
+    if (look_at(dir, name, &look, NULL) && !look.is_other && look.stamp.exists &&
+        !stamp_eq(look.stamp, file->before) && !stamp_eq(look.stamp, file->after))
+        renameat2(dir, name, spot->dir, spot->name, RENAME_EXCHANGE);
+}
+
 static bool copy_beside(const Txn *txn, size_t index, const Spot *spot, const char *staged, const char *temp,
                         Err *err) {
     char part[96];
@@ -310,6 +319,8 @@ static bool place_far(Txn *txn, size_t index, const Spot *spot, const char *stag
     bool is_copied = ok;
     ok = ok && (staged ? place_from(spot->dir, temp, spot, expected, &is_far, &why)
                        : remove_to(spot->dir, temp, spot, expected, &is_far, &why));
+    if (!ok && is_copied && staged)
+        put_newest(&txn->manifest.files[index], spot->dir, temp, spot);
     /* after a conflict our own copy is back under that name; after anything worse it may be somebody's text
      */
     if ((ok || !is_copied || why.code == ERR_CONFLICT) && unlinkat(spot->dir, temp, 0) != 0 &&
@@ -335,5 +346,7 @@ bool txn_place(Txn *txn, size_t index, const Spot *spot, const char *staged, Sta
     txn_gone_name(index, gone);
     bool ok = staged ? place_from(txn->fd, staged, spot, expected, &is_far, err)
                      : remove_to(txn->fd, gone, spot, expected, &is_far, err);
+    if (!ok && staged && !is_far)
+        put_newest(&txn->manifest.files[index], txn->fd, staged, spot);
     return ok || (is_far && place_far(txn, index, spot, staged, expected, err));
 }

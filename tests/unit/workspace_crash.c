@@ -372,6 +372,21 @@ static void test_two_processes(void) {
     fixture_close(&fixture);
 }
 
+/* Two editors save the files of changes at random moments: each text that they finished is found again. */
+static void test_two_writers(void) {
+    use_memory_folder();
+    const char *const argv[] = {MUX_BINARY_DIR "/eval-writers", is_full_run() ? "1000" : "60", NULL};
+    Arena arena = {0};
+    const char *output = str_printf(&arena, "%s/output", test_tmp()).ptr;
+    Str said = {0};
+    int status = run_program(argv, output);
+    os_read_file(output, 1 << 20, &arena, &said, NULL);
+    CHECK_MSG(status == 0, "%.*s", STR_ARG(said));
+    if (is_full_run())
+        printf("    %.*s\n", STR_ARG(str_trim(said)));
+    arena_free(&arena);
+}
+
 static bool has_manifest(Fixture *fixture) {
     const char *command = str_printf(&fixture->arena, "ls %s/.mux/txn/*/manifest", fixture->root.ptr).ptr;
     const char *const argv[] = {"sh", "-c", command, NULL};
@@ -411,6 +426,49 @@ static void test_third_party(void) {
         CHECK((WEXITSTATUS(status) != 0) == (fixture_text(fixture, "gone.txt").ptr != NULL));
         fixture_open(fixture, file_io_disk());
         CHECK_STR(fixture_text(fixture, "a.txt"), S("third party\n"));
+        ws_close(fixture->ws);
+        fixture->ws = NULL;
+    }
+    scenario_close(&run);
+}
+
+static void save_as(Fixture *fixture, bool by_rename, Str text) {
+    fixture_write(fixture, by_rename ? "beside" : "a.txt", text);
+    if (by_rename)
+        CHECK(rename(fixture_path(fixture, "beside"), fixture_path(fixture, "a.txt")) == 0);
+}
+
+/* Saved twice: before the exchange, and again while the first text is on its way back. The second came last.
+ */
+static void test_third_party_twice(void) {
+    ScenarioRun run;
+    crash_init(&run, "edits");
+    Fixture *fixture = &run.fixture;
+    for (int how = 0; how < 4; how++) {
+        scenario_reset(&run);
+        const char *const front[] = {"strace", "-f",
+                                     "-o",     "/dev/null",
+                                     "-e",     "trace=renameat2",
+                                     "-e",     "inject=renameat2:delay_enter=400000:when=1..2",
+                                     NULL};
+        const char *const *argv = scenario_words(&run, front, NULL);
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            execvp(argv[0], (char *const *)(uintptr_t)argv);
+            _exit(127);
+        }
+        int status = -1;
+        while (!has_manifest(fixture) && waitpid(pid, &status, WNOHANG) == 0)
+            sleep_us(1000);
+        sleep_us(100000);
+        save_as(fixture, how & 1, S("third party\n"));
+        sleep_us(500000);
+        save_as(fixture, how & 2, S("third party again\n"));
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party again\n"));
+        fixture_open(fixture, file_io_disk());
+        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party again\n"));
         ws_close(fixture->ws);
         fixture->ws = NULL;
     }
@@ -478,7 +536,9 @@ static const TestCase TESTS[] = {
     {"short_transfers", test_short_transfers},
     {"random_kills", test_random_kills},
     {"two_processes", test_two_processes},
+    {"two_writers", test_two_writers},
     {"third_party", test_third_party},
+    {"third_party_twice", test_third_party_twice},
     {"recovery_keeps_foreign_text", test_recovery_keeps_foreign_text},
     {"recovery_goes_forward", test_recovery_goes_forward},
 };
