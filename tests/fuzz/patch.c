@@ -104,6 +104,25 @@ static bool look(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err) {
     return true;
 }
 
+static bool list(void *ctx, Str folder, Arena *arena, Str **names, size_t *count, Err *err) {
+    const Tree *tree = ctx;
+    (void)err;
+    *names = ARENA_ARRAY(arena, Str, tree->count + 1);
+    *count = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        if (!is_above(folder, tree->files[i].path))
+            continue;
+        Str name = str_from(tree->files[i].path, folder.len + 1);
+        name = str_slice(name, 0, str_find_char(name, '/', 0));
+        bool is_known = false;
+        for (size_t n = 0; n < *count; n++)
+            is_known = is_known || str_eq((*names)[n], name);
+        if (!is_known)
+            (*names)[(*count)++] = name;
+    }
+    return true;
+}
+
 /* Every file that the patch wants to read, so that many patches find what they need. */
 static void grow_tree(const Patch *patch, Str old, Tree *tree) {
     Str target = str_slice(old, 0, str_find_char(old, '\n', 0));
@@ -162,8 +181,9 @@ static void take_steps(const Patch *patch, const PatchPlan *plan, Tree *tree) {
         for (size_t n = 0; n < patch->count; n++)
             is_named = is_named || str_eq(patch->files[n].old_path, step->path) ||
                        str_eq(patch->files[n].new_path, step->path);
-        must(is_named && step->before.exists == (at < tree->count));
-        must(!step->before.exists || str_eq(step->before.text, tree->files[at].text));
+        bool is_file = step->before.exists && !step->before.is_folder;
+        must(is_named && is_file == (at < tree->count));
+        must(!is_file || str_eq(step->before.text, tree->files[at].text));
         if (at < tree->count)
             tree->files[at] = tree->files[--tree->count];
     }
@@ -188,7 +208,7 @@ static void plan_all(Str text, const Patch *patch, Str old, const PatchOptions *
     Patch reversed;
     grow_tree(patch, old, &tree);
     before = tree;
-    PatchSource source = {&tree, look, NULL};
+    PatchSource source = {&tree, look, list};
     size_t bound = 65536 + 64 * size + (patch->count + 1) * (old.len + 256) + 2 * binary_bytes(patch);
     if (!patch_plan(patch, options, source, &arena, &plan, &err)) {
         must_tell(&err);
