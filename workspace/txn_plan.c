@@ -334,6 +334,11 @@ static bool remove_dir(Txn *txn, Str path) {
     return ok;
 }
 
+/* Something was put into the folder, or a link in the way to it. */
+static bool is_used_by_others(int error) {
+    return error == ENOTEMPTY || error == EEXIST || error == ELOOP || error == EXDEV;
+}
+
 bool txn_clear_dirs(Txn *txn, Err *err) {
     for (size_t i = 0; i < txn->manifest.cleared_dir_count; i++) {
         Str path = txn->manifest.cleared_dirs[i].path;
@@ -347,15 +352,19 @@ bool txn_clear_dirs(Txn *txn, Err *err) {
     return true;
 }
 
-void txn_remove_made_dirs(Txn *txn) {
-    for (size_t i = txn->manifest.made_dir_count; i-- > 0;)
-        remove_dir(txn, txn->manifest.made_dirs[i].path);
+bool txn_remove_made_dirs(Txn *txn, Err *err) {
+    for (size_t i = txn->manifest.made_dir_count; i-- > 0;) {
+        Str path = txn->manifest.made_dirs[i].path;
+        if (!remove_dir(txn, path) && !is_used_by_others(errno))
+            return err_set_errno(err, errno, "cannot remove the folder %.*s", STR_ARG(path));
+    }
+    return true;
 }
 
 bool txn_remove_left_dirs(Txn *txn) {
     bool ok = true;
     for (size_t i = 0; i < txn->manifest.left_dir_count; i++)
-        if (!remove_dir(txn, txn->manifest.left_dirs[i]) && errno != ENOTEMPTY && errno != EEXIST)
+        if (!remove_dir(txn, txn->manifest.left_dirs[i]) && !is_used_by_others(errno))
             ok = false;
     return ok;
 }

@@ -184,8 +184,8 @@ static bool roll_back_some(Txn *txn, bool goes_first, size_t *conflicts, Err *er
 bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err) {
     if (!roll_back_some(txn, false, conflicts, err))
         return false;
-    txn_remove_made_dirs(txn);
-    return txn_restore_dirs(txn, err) && roll_back_some(txn, true, conflicts, err) && txn_sync_dirs(txn, err);
+    return txn_remove_made_dirs(txn, err) && txn_restore_dirs(txn, err) &&
+           roll_back_some(txn, true, conflicts, err) && txn_sync_dirs(txn, err);
 }
 
 bool txn_holds_foreign(Txn *txn) {

@@ -225,10 +225,10 @@ bool spot_is_writable(const Spot *spot, Err *err); /* ERR_DENIED: the folder is 
 bool txn_plan(Txn *txn, const Change *change, Err *err);
 bool txn_make_dirs(Txn *txn, Err *err);
 bool txn_clear_dirs(Txn *txn, Err *err);
-bool txn_restore_dirs(Txn *txn, Err *err); /* those that were cleared */
-void txn_remove_made_dirs(Txn *txn);       /* those that are empty */
-bool txn_remove_left_dirs(Txn *txn);       /* false: one could not be, though it is empty */
-bool txn_sync_dirs(Txn *txn, Err *err);    /* fsync of every folder that the transaction touched */
+bool txn_restore_dirs(Txn *txn, Err *err);     /* those that were cleared */
+bool txn_remove_made_dirs(Txn *txn, Err *err); /* those that are empty */
+bool txn_remove_left_dirs(Txn *txn);           /* false: one could not be, though it is empty */
+bool txn_sync_dirs(Txn *txn, Err *err);        /* fsync of every folder that the transaction touched */
 
 /* ---- txn.c ---- */
 
