@@ -167,29 +167,29 @@ bool patch_read_hunk(PatchReader *r, PatchHunk *hunk, Err *err) {
 
 /* ---- sections ---- */
 
-/* ".git" as some file systems spell it too: in any letter case, as "git~1", with blanks, dots or a stream's
- * name behind it. */
-static bool is_git_name(Str part) {
-    static const Str NAMES[] = {STR_INIT(".git"), STR_INIT("git~1")};
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        if (!str_eq_nocase(str_slice(part, 0, NAMES[i].len), NAMES[i]))
-            continue;
-        size_t at = NAMES[i].len;
-        while (at < part.len && (part.ptr[at] == ' ' || part.ptr[at] == '.'))
-            at++;
-        if (at == part.len || part.ptr[at] == ':' || part.ptr[at] == '\\')
-            return true;
-    }
-    return false;
+/* A name as some file systems spell it too: in any letter case, with blanks, dots or a stream's name behind
+ * it. */
+static bool is_spelled(Str part, Str name) {
+    size_t at = name.len;
+    if (!str_eq_nocase(str_slice(part, 0, name.len), name))
+        return false;
+    while (at < part.len && (part.ptr[at] == ' ' || part.ptr[at] == '.'))
+        at++;
+    return at == part.len || part.ptr[at] == ':' || part.ptr[at] == '\\';
 }
 
-/* No empty, ".", ".." or ".git" component and no leading slash: git's rule for names in a work tree. */
-static bool is_safe_name(Str name) {
+/* git's rule for names in a work tree: no empty, ".", ".." or ".git" part, no leading slash, no link in place
+ * of what git itself reads from the tree. */
+static bool is_safe_name(Str name, unsigned mode) {
+    bool is_link = (mode & MODE_KIND) == MODE_LINK;
     for (size_t at = 0; at <= name.len;) {
         size_t end = str_find_char(name, '/', at);
         end = end == STR_NONE ? name.len : end;
         Str part = str_slice(name, at, end);
-        if (part.len == 0 || str_eq(part, S(".")) || str_eq(part, S("..")) || is_git_name(part))
+        if (part.len == 0 || str_eq(part, S(".")) || str_eq(part, S("..")) || is_spelled(part, S(".git")) ||
+            is_spelled(part, S("git~1")))
+            return false;
+        if (is_link && (is_spelled(part, S(".gitmodules")) || is_spelled(part, S("gitmod~1"))))
             return false;
         at = end + 1;
     }
@@ -273,8 +273,9 @@ static bool finish_file(const PatchHead *head, const PatchOptions *options, Patc
         return err_set(err, ERR_INVALID, "line %zu of the patch: a file has no such mode as %o", file->line,
                        options->reverse ? file->new_mode : file->old_mode);
     Str names[] = {file->old_path, file->new_path};
+    unsigned modes[] = {file->old_mode, file->new_mode};
     for (size_t i = 0; i < 2; i++)
-        if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !is_safe_name(names[i]))
+        if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !is_safe_name(names[i], modes[i]))
             return err_set(err, ERR_INVALID, "line %zu of the patch: %.*s is not a path inside the folder",
                            file->line, STR_ARG(str_slice(names[i], 0, 200)));
     return true;
