@@ -162,14 +162,18 @@ static bool is_unsupported(int error) {
 static bool check_displaced(int dir, const char *name, const Spot *spot, Stamp expected, unsigned flags,
                             Err *err) {
     Look look;
+    Err why = {0};
     bool is_busy = is_written_elsewhere(dir, name);
-    if (!is_busy && look_at(dir, name, &look, err) && !look.is_other && stamp_eq(look.stamp, expected))
+    bool is_seen = is_busy || look_at(dir, name, &look, &why);
+    if (!is_busy && is_seen && !look.is_other && stamp_eq(look.stamp, expected))
         return true;
     if (renameat2(dir, name, spot->dir, spot->name, flags) != 0)
         return err_set_errno(err, errno,
                              "%.*s changed while it was replaced; its text is kept in the backup folder",
                              STR_ARG(spot->shown));
-    return is_busy ? err_busy(err, spot->shown) : txn_changed_since(err, spot);
+    if (!is_seen && err)
+        *err = why;
+    return is_seen && (is_busy ? err_busy(err, spot->shown) : txn_changed_since(err, spot));
 }
 
 /* For file systems without exchange: look, then replace. */

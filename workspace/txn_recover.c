@@ -66,28 +66,32 @@ typedef struct Displaced {
     bool is_foreign; /* a third party's: displaced in the very moment of a crash, before it was put back */
 } Displaced;
 
-static void judge(const TxnFile *file, int dir, const char *name, Displaced *out) {
+static bool judge(const TxnFile *file, int dir, const char *name, Displaced *out, Err *err) {
     Look look;
-    if (dir < 0 || out->dir >= 0 || !look_at(dir, name, &look, NULL) || look.is_other || !look.stamp.exists ||
-        stamp_eq(look.stamp, file->after))
-        return;
+    if (dir < 0 || out->dir >= 0)
+        return true;
+    if (!look_at(dir, name, &look, err))
+        return false;
+    if (look.is_other || !look.stamp.exists || stamp_eq(look.stamp, file->after))
+        return true;
     out->dir = dir;
     snprintf(out->name, sizeof out->name, "%s", name);
     out->is_foreign = !stamp_eq(look.stamp, file->before);
+    return true;
 }
 
-static Displaced find_displaced(const Txn *txn, size_t index, const Spot *spot) {
+static bool find_displaced(const Txn *txn, size_t index, const Spot *spot, Displaced *out, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
-    Displaced found = {.dir = -1};
     char name[96];
+    *out = (Displaced){.dir = -1};
     txn_temp_name(txn, index, name);
-    judge(file, spot->dir, name, &found);
+    if (!judge(file, spot->dir, name, out, err))
+        return false;
     if (file->after.exists)
         txn_new_name(index, name);
     else
         txn_gone_name(index, name);
-    judge(file, txn->fd, name, &found);
-    return found;
+    return judge(file, txn->fd, name, out, err);
 }
 
 static bool restore_copy(Txn *txn, size_t index, const Spot *spot, Err *err) {
@@ -155,10 +159,10 @@ static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) 
     Look look;
     if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
         return false;
-    Displaced displaced = find_displaced(txn, index, &spot);
-    bool ok = spot_look(&spot, &look, err);
+    Displaced displaced;
+    bool ok = find_displaced(txn, index, &spot, &displaced, err) && spot_look(&spot, &look, err);
     FileState state = ok ? state_of(file, &look) : FILE_OTHER;
-    bool is_safe = displaced.dir < 0 || !displaced.is_foreign;
+    bool is_safe = ok && (displaced.dir < 0 || !displaced.is_foreign);
     if (ok && (state == FILE_AFTER || (state == FILE_BOTH && displaced.dir >= 0))) {
         ok = restore(txn, index, &spot, &displaced, conflicts, err);
         is_safe = ok;
@@ -169,7 +173,8 @@ static bool roll_back_file(Txn *txn, size_t index, size_t *conflicts, Err *err) 
     } else if (ok) {
         *conflicts += 1;
     }
-    txn_unlink_temp(txn, index, &spot, is_safe);
+    if (!txn_unlink_temp(txn, index, &spot, is_safe) && ok)
+        ok = err_set_errno(err, errno, "cannot remove the temporary name beside %.*s", STR_ARG(file->path));
     spot_close(&spot);
     return ok;
 }
@@ -194,8 +199,9 @@ bool txn_holds_foreign(Txn *txn) {
         Spot spot;
         if (!spot_open(txn->ws, txn->manifest.files[i].path, txn->arena, &spot, NULL))
             continue;
-        Displaced displaced = find_displaced(txn, i, &spot);
-        found = displaced.dir >= 0 && displaced.is_foreign;
+        Displaced displaced; /* what cannot be seen is kept too */
+        found =
+            !find_displaced(txn, i, &spot, &displaced, NULL) || (displaced.dir >= 0 && displaced.is_foreign);
         spot_close(&spot);
     }
     return found;
@@ -216,8 +222,8 @@ static bool survey_file(Txn *txn, size_t index, Survey *survey, Err *err) {
     Stamp stamp;
     if (!spot_open(txn->ws, file->path, txn->arena, &spot, err))
         return false;
-    bool ok = spot_look(&spot, &look, err);
-    Displaced displaced = find_displaced(txn, index, &spot);
+    Displaced displaced;
+    bool ok = spot_look(&spot, &look, err) && find_displaced(txn, index, &spot, &displaced, err);
     spot_close(&spot);
     if (!ok)
         return false;

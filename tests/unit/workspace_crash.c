@@ -180,9 +180,21 @@ static void test_kill_on_other_mount(void) {
     CHECK(sum.befores > 0 && sum.afters > 0);
 }
 
-/* Killed where some files are changed and others not; then recovery is killed at every call, twice. */
-static void kill_recovery(const Scenario *scenario, const char *first_call, int first_n, int wanted,
-                          Tally *sum) {
+/* Recovery stopped at its N-th call, twice; or that call fails once. */
+static void stop_recovery(ScenarioRun *run, const char *call, int n, const char *error) {
+    if (error) {
+        int status = run_injected(run, "recover", call,
+                                  str_printf(&run->fixture.arena, "error=%s:when=%d", error, n).ptr);
+        CHECK_MSG(status == 0 || status == 1, "%s: recovery ended with %d", run->scenario->name, status);
+        return;
+    }
+    CHECK_INT(run_killed(run, "recover", call, n), 128 + SIGKILL);
+    run_killed(run, "recover", call, n); /* the second may have less to do, and get through */
+}
+
+/* Killed where some files are changed and others not; then recovery is stopped at every call. */
+static void stop_recoveries(const Scenario *scenario, const char *first_call, int first_n, const char *error,
+                            int wanted, Tally *sum) {
     ScenarioRun run;
     CallCounts counts;
     Tally tally = {0};
@@ -200,29 +212,45 @@ static void kill_recovery(const Scenario *scenario, const char *first_call, int 
                 continue;
             scenario_reset(&run);
             CHECK_INT(run_killed(&run, NULL, first_call, first_n), 128 + SIGKILL);
-            CHECK_INT(run_killed(&run, "recover", CALLS[i], n), 128 + SIGKILL);
-            run_killed(&run, "recover", CALLS[i], n); /* the second may have less to do, and get through */
-            check_recovered(&run, CALLS[i], "recovery killed", n, &tally);
+            stop_recovery(&run, CALLS[i], n, error);
+            check_recovered(&run, CALLS[i], error ? error : "recovery killed", n, &tally);
         }
     }
-    print_tally(&run, str_printf(&run.fixture.arena, "recovery of %s %d killed", first_call, first_n).ptr,
+    print_tally(&run,
+                str_printf(&run.fixture.arena, "recovery of %s %d %s", first_call, first_n,
+                           error ? "failing" : "killed")
+                    .ptr,
                 tally);
     sum->points += tally.points;
     scenario_close(&run);
 }
 
 static void test_kill_recovery(void) {
-    static const char *const FIRST[] = {"renameat2", "symlinkat", "unlinkat", "mkdirat"};
+    static const char *const FIRST[] = {"renameat2", "unlinkat", "mkdirat"};
     Tally sum = {0};
     for (size_t i = 0; i < SCENARIO_COUNT; i++) {
         if (!is_full_run()) {
-            kill_recovery(&SCENARIOS[i], "renameat2", 2, 5, &sum);
+            stop_recoveries(&SCENARIOS[i], "renameat2", 2, NULL, 5, &sum);
             continue;
         }
         for (size_t k = 0; k < sizeof FIRST / sizeof *FIRST; k++)
             for (int n = 1; n <= 4; n++)
-                kill_recovery(&SCENARIOS[i], FIRST[k], n, 0, &sum);
+                stop_recoveries(&SCENARIOS[i], FIRST[k], n, NULL, 0, &sum);
     }
+    if (is_full_run())
+        printf("    recovery killed at %d points in all\n", sum.points);
+    CHECK_MSG(sum.points >= 30, "only %d calls were hit", sum.points);
+}
+
+static void test_failing_recovery(void) {
+    static const char *const ERRORS[] = {"EIO", "ENOSPC", "EACCES"};
+    Tally sum = {0};
+    for (size_t i = 0; i < SCENARIO_COUNT; i++)
+        for (int n = 1; n <= (is_full_run() ? 3 : 1); n++)
+            stop_recoveries(&SCENARIOS[i], "renameat2", is_full_run() ? n : 2, ERRORS[(i + (size_t)n) % 3], 5,
+                            &sum);
+    if (is_full_run())
+        printf("    recovery failing at %d points in all\n", sum.points);
     CHECK_MSG(sum.points >= 30, "only %d calls were hit", sum.points);
 }
 
@@ -531,6 +559,7 @@ static void test_recovery_goes_forward(void) {
 static const TestCase TESTS[] = {
     {"kill_at_every_call", test_kill_at_every_call},
     {"kill_recovery", test_kill_recovery},
+    {"failing_recovery", test_failing_recovery},
     {"kill_on_other_mount", test_kill_on_other_mount},
     {"failing_calls", test_failing_calls},
     {"short_transfers", test_short_transfers},
