@@ -69,19 +69,23 @@ static Str squash_slashes(Str name, Arena *arena) {
     return (Str){out, n};
 }
 
+static bool drop_folders(Str *name, int count) {
+    for (; count > 0; count--) {
+        size_t slash = str_find_char(*name, '/', 0);
+        if (slash == STR_NONE)
+            return false;
+        *name = str_from(*name, slash + 1);
+    }
+    return true;
+}
+
+/* A quoted name with too few folders is read once more, as if its quotes were part of it: git does so. */
 Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena) {
     Str name;
     size_t used, start = strip > 0 ? STR_NONE : 0, i = 0;
     int left = strip;
-    if (unquote(text, arena, &name, &used)) {
-        for (; left > 0; left--) {
-            size_t slash = str_find_char(name, '/', 0);
-            if (slash == STR_NONE)
-                return otherwise;
-            name = str_from(name, slash + 1);
-        }
+    if (unquote(text, arena, &name, &used) && drop_folders(&name, strip))
         return squash_slashes(name, arena);
-    }
     for (; i < text.len && text.ptr[i] != '\n'; i++) {
         char c = text.ptr[i];
         if (patch_is_space(c) && c != ' ' && (c != '\t' || ends_at_tab))

@@ -185,15 +185,17 @@ static void report(const ApplyCase *found, size_t number, const Notes *notes, St
     show_case(&test, notes, arena);
 }
 
-/* A whole patch gives what it was made from, unless it says less than that. */
+/* git takes what we print and makes of it what it was printed from, unless the patch says less than that. */
 static bool is_true_copy(const Trial *trial, const Notes *notes, const Outcome *git, Arena *arena, Str *why) {
     bool is_whole = notes->count == 2 && strcmp(notes->items[0], "made by us") == 0 &&
                     strcmp(notes->items[1], "whole") == 0;
-    bool says_less =
-        trial->test.options.unidiff_zero || str_contains(trial->test.patch, S("Binary files ")) ||
-        str_contains(trial->test.patch, S("@@ -0,0 ")) || str_contains(trial->test.patch, S(" +0,0 @@"));
-    if (!is_whole || says_less || !git->is_accepted)
+    bool says_less = trial->context == 0 || str_contains(trial->test.patch, S("Binary files ")) ||
+                     (trial->test.options.reverse && str_contains(trial->test.patch, S("\ncopy from ")));
+    *why = S("git refuses what our diff printed");
+    if (!is_whole || says_less)
         return true;
+    if (!git->is_accepted)
+        return false;
     return tree_same(&git->tree, trial->test.options.reverse ? &trial->before : &trial->after, arena, why);
 }
 

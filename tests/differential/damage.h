@@ -9,6 +9,7 @@
 typedef struct Trial {
     ApplyCase test;          /* what is bent */
     SmallTree before, after; /* what the patch was made from */
+    int context;             /* lines around its hunks */
 } Trial;
 
 typedef struct Damage {

@@ -169,7 +169,8 @@ static void link_folder(Trial *trial, Arena *arena) {
         tree_put(&moved, arena, path, tree->items[i].mode, tree->items[i].text);
     }
     tree_put(&moved, arena, folder, TREE_LINK, S("elsewhere"));
-    *tree = moved;
+    if (tree_is_sound(&moved))
+        *tree = moved;
 }
 
 static void apply_before(Trial *trial, Arena *arena) {

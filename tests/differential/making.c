@@ -18,12 +18,11 @@ static void add(Arguments *arguments, const char *word) {
     arguments->items[arguments->count++] = word;
 }
 
-static int random_context(PatchOptions *options) {
+static void choose_context(Trial *trial) {
     static const int CONTEXTS[] = {3, 3, 3, 3, 1, 2, 5, 0};
-    int context = CONTEXTS[pick(sizeof CONTEXTS / sizeof *CONTEXTS)];
-    if (context == 0)
-        options->unidiff_zero = chance(75);
-    return context;
+    trial->context = CONTEXTS[pick(sizeof CONTEXTS / sizeof *CONTEXTS)];
+    if (trial->context == 0)
+        trial->test.options.unidiff_zero = chance(75);
 }
 
 static void choose_prefixes(Arguments *arguments, PatchOptions *options) {
@@ -53,7 +52,7 @@ static const char *by_git(Trial *trial, Arena *arena) {
                  {"--patch-with-stat", 5}, {"--summary", 5},  {"-W", 3},  {"--inter-hunk-context=3", 5},
                  {"--no-renames", 5},      {"--abbrev=40", 3}};
     Arguments arguments = {0};
-    add(&arguments, str_printf(arena, "-U%d", random_context(&trial->test.options)).ptr);
+    add(&arguments, str_printf(arena, "-U%d", trial->context).ptr);
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
         if (chance(WORDS[i].percent))
             add(&arguments, WORDS[i].word);
@@ -79,14 +78,13 @@ static TreeSide side_of(const SmallTree *tree, Arena *arena) {
 static const char *by_us(Trial *trial, Arena *arena) {
     TreeSide before = side_of(&trial->before, arena), after = side_of(&trial->after, arena);
     TreeOptions options = {.no_renames = chance(20), .no_copies = chance(50), .carries_binary = chance(85)};
-    int context = random_context(&trial->test.options);
     Err err = {0};
     TreeDiff diff;
     FileDiff file;
     Buf out = {0};
     bool found = true, ok = tree_diff_begin(&before, &after, &options, &diff, &err);
     while (ok && (ok = tree_diff_next(&diff, arena, &file, &found, &err)) && found)
-        ok = diff_print_verified(&file, context, &out, &err);
+        ok = diff_print_verified(&file, trial->context, &out, &err);
     tree_diff_end(&diff);
     trial->test.options.strip = 1;
     trial->test.patch = buf_copy(&out, arena);
@@ -103,6 +101,7 @@ static const char *by_us(Trial *trial, Arena *arena) {
 }
 
 const char *make_patch(Trial *trial, Arena *arena) {
+    choose_context(trial);
     const char *maker = chance(65) ? by_git(trial, arena) : by_us(trial, arena);
     trial->test.options.least_context = -1;
     trial->test.options.guesses_strip = trial->test.options.strip == 1 && chance(30);

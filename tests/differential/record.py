@@ -141,10 +141,12 @@ def wrap(tool, arguments):
     real = TOOLS[tool]
     git_arguments, own = split_git(arguments) if tool == "git" else ([], arguments)
     if own is None or "-C" in git_arguments or "--help" in own or "--version" in own:
-        os.execv(real, [real, *arguments])
+        os.execv(real, [os.environ.get("PATCH", real), *arguments])
     folder = pathlib.Path.cwd()
     top = top_of(folder)
     files = patch_files(tool, own)
+    if any(name != "-" and os.path.exists(name) and not os.path.isfile(name) for name in files):
+        os.execv(real, [os.environ.get("PATCH", real), *arguments])  # a pipe: reading it twice is not possible
     text = sys.stdin.buffer.read() if "-" in files else b""
     pieces = []
     for name in files:
@@ -154,7 +156,8 @@ def wrap(tool, arguments):
             pieces.append(b"")
     record = pathlib.Path(tempfile.mkdtemp(dir=os.environ[IN_A_SUITE]))
     snapshot(top, record / "before")
-    done = subprocess.run([real, *arguments], input=text if "-" in files else None, check=False)
+    shown = os.environ.get("PATCH", real) # messages begin with it
+    done = subprocess.run([shown, *arguments], executable=real, input=text if "-" in files else None, check=False)
     snapshot(top, record / "after")
     (record / "patch").write_bytes(b"".join(pieces))
     settings = subprocess.run([TOOLS["git"], "config", "--get-regexp", r"^(apply|core\.(autocrlf|eol|filemode|symlinks))"],
