@@ -22,6 +22,12 @@ static FileState state_of(const TxnFile *file, const Look *look) {
     return is_before && is_after ? FILE_BOTH : is_before ? FILE_BEFORE : is_after ? FILE_AFTER : FILE_OTHER;
 }
 
+/* The text stays the same and the mode is still the one before. */
+static bool is_mode_pending(const TxnFile *file, FileState state, const Look *look) {
+    return state == FILE_BOTH && look->stamp.exists && !look->stamp.is_link &&
+           file->mode_before != file->mode_after && (look->st.st_mode & 07777) == file->mode_before;
+}
+
 bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Arena *arena, Txn *out,
               Err *err) {
     *out = (Txn){.ws = ws, .arena = arena, .txns_fd = -1, .fd = -1, .old_fd = -1, .new_fd = -1};
@@ -228,6 +234,8 @@ static bool survey_file(Txn *txn, size_t index, Survey *survey, Err *err) {
     if (!ok)
         return false;
     FileState state = state_of(file, &look);
+    if (is_mode_pending(file, state, &look))
+        state = FILE_BEFORE;
     if (displaced.dir >= 0 && displaced.is_foreign) {
         survey->other++;
     } else if (state == FILE_AFTER) {
@@ -254,7 +262,10 @@ static bool forward_file(Txn *txn, size_t index, Err *err) {
         return false;
     bool ok = spot_look(&spot, &look, err);
     spot_close(&spot);
-    return ok && (state_of(file, &look) != FILE_BEFORE || txn_apply_file(txn, index, err));
+    if (!ok)
+        return false;
+    FileState state = state_of(file, &look);
+    return (state != FILE_BEFORE && !is_mode_pending(file, state, &look)) || txn_apply_file(txn, index, err);
 }
 
 static bool roll_forward(Txn *txn, Err *err) {

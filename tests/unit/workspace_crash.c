@@ -556,8 +556,23 @@ static void test_recovery_goes_forward(void) {
     scenario_close(&run);
 }
 
+/* Only the mode is missing: that is not done yet. */
+static void test_killed_before_a_mode(void) {
+    ScenarioRun run;
+    Tally tally = {0};
+    crash_init(&run, "a mode last");
+    for (int n = 1; n <= 2; n++) {
+        scenario_reset(&run);
+        CHECK_INT(run_killed(&run, NULL, "renameat2", n), 128 + SIGKILL);
+        check_recovered(&run, "renameat2", "killed", n, &tally);
+    }
+    CHECK_INT(tally.points, 2);
+    scenario_close(&run);
+}
+
 static const TestCase TESTS[] = {
     {"kill_at_every_call", test_kill_at_every_call},
+    {"kill_before_a_mode", test_killed_before_a_mode},
     {"kill_recovery", test_kill_recovery},
     {"failing_recovery", test_failing_recovery},
     {"kill_on_other_mount", test_kill_on_other_mount},

@@ -23,12 +23,16 @@
 #define MODES                                                                                                \
     "change", "put", "other.txt", "other", "mode", "other.txt", "755", "put", "run.sh", "after run", "mode", \
         "run.sh", "644"
+/* the mode alone, after texts */
+#define LATE_MODE                                                                                            \
+    "change", "put", "a.txt", "after a", "put", "other.txt", "other\n", "mode", "other.txt", "755"
 
 const Scenario SCENARIOS[] = {
     {"edits", STATE_IN_TREE, {0}, NULL, {EDITS}},
     {"edits in git", STATE_IN_GIT, {0}, NULL, {EDITS}},
     {"edits on another mount", STATE_ON_OTHER_MOUNT, {0}, NULL, {EDITS}},
     {"modes", STATE_IN_GIT, {0}, NULL, {MODES}},
+    {"a mode last", STATE_IN_TREE, {0}, NULL, {LATE_MODE}},
     {"links", STATE_IN_TREE, {0}, NULL, {LINKS}},
     {"types", STATE_IN_GIT, {0}, NULL, {TYPES}},
     {"folders", STATE_IN_TREE, {0}, NULL, {FOLDERS}},
