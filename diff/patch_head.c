@@ -33,7 +33,7 @@ static bool check_name(const PatchReader *r, Str text, bool is_absent, Str *name
         return patch_is_null_name(text) || wrong_line(r, err, "/dev/null is expected here");
     if (name->ptr && is_absent)
         return wrong_line(r, err, "/dev/null is expected here");
-    Str given = patch_name(text, (Str){0}, r->strip, true, r->arena);
+    Str given = patch_name(text, (Str){0}, r->strip, NAME_ENDS_AT_TAB, r->arena);
     if (name->ptr && (!given.ptr || !str_eq(given, *name)))
         return wrong_line(r, err, "the file name is not the one of the lines above");
     *name = given;
@@ -117,12 +117,12 @@ static bool read_head_line(const PatchReader *r, HeadWord word, Str rest, PatchH
     case HEAD_COPY_FROM:
     case HEAD_RENAME_FROM:
         *(word == HEAD_COPY_FROM ? &head->is_copied : &head->is_renamed) = true;
-        head->old_name = patch_name(rest, (Str){0}, strip, false, r->arena);
+        head->old_name = patch_name(rest, (Str){0}, strip, NAME_ENDS_AT_CR, r->arena);
         return true;
     case HEAD_COPY_TO:
     case HEAD_RENAME_TO:
         *(word == HEAD_COPY_TO ? &head->is_copied : &head->is_renamed) = true;
-        head->new_name = patch_name(rest, (Str){0}, strip, false, r->arena);
+        head->new_name = patch_name(rest, (Str){0}, strip, NAME_ENDS_AT_CR, r->arena);
         return true;
     case HEAD_INDEX: return read_index(r, rest, head, err);
     default: return true;

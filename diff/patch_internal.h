@@ -59,9 +59,14 @@ bool patch_binary_print(Str before, Str after, Buf *out);
 /* ---- names ---- */
 
 bool patch_is_space(char c); /* to git: a blank, \t, \n or \r, nothing else */
+/* git's rule for names in a work tree: no empty, ".", ".." or ".git" part, no leading slash, no link in place
+ * of what git itself reads from the tree. mode: of what has the name, 0 when not known. */
+bool patch_is_safe_name(Str name, unsigned mode);
 /* A name that opens with a quote and does not close it on its line. */
 bool patch_quote_is_open(Str text);
-Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena);
+/* Where a name without quotes ends, besides the end of the line: at "\r" also, or before that at a tab. */
+typedef enum NameEnd { NAME_ENDS_AT_TAB, NAME_ENDS_AT_CR, NAME_ENDS_NOWHERE } NameEnd;
+Str patch_name(Str text, Str otherwise, int strip, NameEnd ends, Arena *arena);
 Str patch_common_name(Str text, int strip, Arena *arena);
 bool patch_is_null_name(Str text);
 bool patch_epoch_name(Str text);

@@ -80,7 +80,7 @@ static bool drop_folders(Str *name, int count) {
 }
 
 /* A quoted name with too few folders is read once more, as if its quotes were part of it: git does so. */
-Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *arena) {
+Str patch_name(Str text, Str otherwise, int strip, NameEnd ends, Arena *arena) {
     Str name;
     size_t used, start = strip > 0 ? STR_NONE : 0, i = 0;
     int left = strip;
@@ -88,7 +88,7 @@ Str patch_name(Str text, Str otherwise, int strip, bool ends_at_tab, Arena *aren
         return squash_slashes(name, arena);
     for (; i < text.len && text.ptr[i] != '\n'; i++) {
         char c = text.ptr[i];
-        if (patch_is_space(c) && c != ' ' && (c != '\t' || ends_at_tab))
+        if ((c == '\t' && ends == NAME_ENDS_AT_TAB) || (c == '\r' && ends != NAME_ENDS_NOWHERE))
             break;
         if (c == '/' && --left == 0)
             start = i + 1;
@@ -232,5 +232,6 @@ bool patch_epoch_name(Str text) {
 Str patch_traditional_name(Str text, Str otherwise, int strip, Arena *arena) {
     Str line = str_ends(text, S("\n")) ? str_slice(text, 0, text.len - 1) : text, name = before_date(line);
     bool has_date = name.len < line.len && !str_starts(text, S("\""));
-    return patch_name(has_date ? name : text, otherwise, strip, !has_date, arena);
+    return patch_name(has_date ? name : text, otherwise, strip,
+                      has_date ? NAME_ENDS_NOWHERE : NAME_ENDS_AT_TAB, arena);
 }

@@ -178,9 +178,7 @@ static bool is_spelled(Str part, Str name) {
     return at == part.len || part.ptr[at] == ':' || part.ptr[at] == '\\';
 }
 
-/* git's rule for names in a work tree: no empty, ".", ".." or ".git" part, no leading slash, no link in place
- * of what git itself reads from the tree. */
-static bool is_safe_name(Str name, unsigned mode) {
+bool patch_is_safe_name(Str name, unsigned mode) {
     bool is_link = (mode & MODE_KIND) == MODE_LINK;
     for (size_t at = 0; at <= name.len;) {
         size_t end = str_find_char(name, '/', at);
@@ -275,7 +273,7 @@ static bool finish_file(const PatchHead *head, const PatchOptions *options, Patc
     Str names[] = {file->old_path, file->new_path};
     unsigned modes[] = {file->old_mode, file->new_mode};
     for (size_t i = 0; i < 2; i++)
-        if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !is_safe_name(names[i], modes[i]))
+        if (file->kind != (i ? PATCH_DELETE : PATCH_CREATE) && !patch_is_safe_name(names[i], modes[i]))
             return err_set(err, ERR_INVALID, "line %zu of the patch: %.*s is not a path inside the folder",
                            file->line, STR_ARG(str_slice(names[i], 0, 200)));
     return true;

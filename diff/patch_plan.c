@@ -241,6 +241,16 @@ static bool write_new_side(Planner *p, Section *s, const PatchEntry *old, Err *e
            err_set(err, ERR_LIMIT, "the patch makes more than %zu GiB of text", PATCH_PLAN_MAX >> 30);
 }
 
+/* The headers alone may not tell that it is a link. */
+static bool check_modes(const Section *s, Err *err) {
+    bool from_is_safe =
+        !s->from || s->file->kind == PATCH_COPY || patch_is_safe_name(s->from->path, s->old_mode);
+    if (from_is_safe && (!s->to || patch_is_safe_name(s->to->path, s->new_mode)))
+        return true;
+    return err_set(err, ERR_DENIED, "%.*s is never changed where it is a link, or made one",
+                   STR_ARG(str_slice(from_is_safe ? s->to->path : s->from->path, 0, SHOWN)));
+}
+
 static bool plan_section(Planner *p, const PatchFile *file, Err *err) {
     PatchEntry old = {0};
     Section s = {.file = file,
@@ -253,6 +263,8 @@ static bool plan_section(Planner *p, const PatchFile *file, Err *err) {
     if (s.from && !read_old_side(p, &s, &old, err))
         return false;
     s.new_mode = s.new_mode ? s.new_mode : MODE_FILE;
+    if (!check_modes(&s, err))
+        return false;
     if (s.to && (!check_new_name(p, &s, err) || !check_beyond_link(p, s.to->path, err)))
         return false;
     if (!write_new_side(p, &s, &old, err))

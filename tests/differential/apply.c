@@ -97,6 +97,8 @@ static Trial make_trial(Arena *arena, Notes *notes) {
         trial.after = edited_tree(&trial.before, arena);
     while (tree_same(&trial.before, &trial.after, arena, &(Str){0}));
     notes->items[notes->count++] = make_patch(&trial, arena);
+    if (trial.is_two_patches)
+        notes->items[notes->count++] = "two patches in a row";
     size_t damages = chance(30) ? 0 : chance(65) ? 1 : 2 + pick(2);
     if (damages == 0)
         notes->items[notes->count++] = "whole";
@@ -189,7 +191,8 @@ static void report(const ApplyCase *found, size_t number, const Notes *notes, St
 static bool is_true_copy(const Trial *trial, const Notes *notes, const Outcome *git, Arena *arena, Str *why) {
     bool is_whole = notes->count == 2 && strcmp(notes->items[0], "made by us") == 0 &&
                     strcmp(notes->items[1], "whole") == 0;
-    bool says_less = trial->context == 0 || str_contains(trial->test.patch, S("Binary files ")) ||
+    bool says_less = trial->context == 0 || trial->is_two_patches ||
+                     str_contains(trial->test.patch, S("Binary files ")) ||
                      (trial->test.options.reverse && str_contains(trial->test.patch, S("\ncopy from ")));
     *why = S("git refuses what our diff printed");
     if (!is_whole || says_less)

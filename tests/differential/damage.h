@@ -10,6 +10,7 @@ typedef struct Trial {
     ApplyCase test;          /* what is bent */
     SmallTree before, after; /* what the patch was made from */
     int context;             /* lines around its hunks */
+    bool is_two_patches;
 } Trial;
 
 typedef struct Damage {

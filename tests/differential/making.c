@@ -43,6 +43,23 @@ static void choose_prefixes(Arguments *arguments, PatchOptions *options) {
     options->strip = FORMS[form].strip;
 }
 
+/* The patch, or two one behind the other: the second changes what the first made. */
+static Str print_steps(Trial *trial, Str (*print)(const SmallTree *, const SmallTree *, void *, Arena *),
+                       void *how, Arena *arena) {
+    Str patch = print(&trial->before, &trial->after, how, arena);
+    trial->is_two_patches = chance(6);
+    if (!trial->is_two_patches)
+        return patch;
+    SmallTree middle = trial->after;
+    trial->after = edited_tree(&middle, arena);
+    return str_concat(arena, patch, print(&middle, &trial->after, how, arena));
+}
+
+static Str print_with_git(const SmallTree *before, const SmallTree *after, void *how, Arena *arena) {
+    const Arguments *arguments = how;
+    return git_diff(before, after, arguments->items, arena);
+}
+
 static const char *by_git(Trial *trial, Arena *arena) {
     static const struct {
         const char *word;
@@ -57,7 +74,7 @@ static const char *by_git(Trial *trial, Arena *arena) {
         if (chance(WORDS[i].percent))
             add(&arguments, WORDS[i].word);
     choose_prefixes(&arguments, &trial->test.options);
-    trial->test.patch = git_diff(&trial->before, &trial->after, arguments.items, arena);
+    trial->test.patch = print_steps(trial, print_with_git, &arguments, arena);
     return "made by git";
 }
 
@@ -75,28 +92,41 @@ static TreeSide side_of(const SmallTree *tree, Arena *arena) {
     return (TreeSide){entries, count, texts, tree_load_text};
 }
 
-static const char *by_us(Trial *trial, Arena *arena) {
-    TreeSide before = side_of(&trial->before, arena), after = side_of(&trial->after, arena);
-    TreeOptions options = {.no_renames = chance(20), .no_copies = chance(50), .carries_binary = chance(85)};
+typedef struct Printing {
+    TreeOptions options;
+    int context;
+} Printing;
+
+static Str print_ourselves(const SmallTree *old, const SmallTree *new, void *how, Arena *arena) {
+    const Printing *printing = how;
+    TreeSide before = side_of(old, arena), after = side_of(new, arena);
     Err err = {0};
     TreeDiff diff;
     FileDiff file;
     Buf out = {0};
-    bool found = true, ok = tree_diff_begin(&before, &after, &options, &diff, &err);
+    bool found = true, ok = tree_diff_begin(&before, &after, &printing->options, &diff, &err);
     while (ok && (ok = tree_diff_next(&diff, arena, &file, &found, &err)) && found)
-        ok = diff_print_verified(&file, trial->context, &out, &err);
+        ok = diff_print_verified(&file, printing->context, &out, &err);
     tree_diff_end(&diff);
-    trial->test.options.strip = 1;
-    trial->test.patch = buf_copy(&out, arena);
-    buf_free(&out);
+    Str patch = buf_copy(&out, arena);
+    buf_clear(&out);
     if (!ok) {
-        Buf shown = {0};
-        tree_print(&trial->before, &shown);
-        buf_cstr(&shown, "----\n");
-        tree_print(&trial->after, &shown);
-        fprintf(stderr, "our diff of two trees failed: %s\n%.*s", err.text, STR_ARG(buf_text(&shown)));
+        tree_print(old, &out);
+        buf_cstr(&out, "----\n");
+        tree_print(new, &out);
+        fprintf(stderr, "our diff of two trees failed: %s\n%.*s", err.text, STR_ARG(buf_text(&out)));
         exit(1);
     }
+    buf_free(&out);
+    return patch;
+}
+
+static const char *by_us(Trial *trial, Arena *arena) {
+    Printing printing = {
+        .options = {.no_renames = chance(20), .no_copies = chance(50), .carries_binary = chance(85)},
+        .context = trial->context};
+    trial->test.options.strip = 1;
+    trial->test.patch = print_steps(trial, print_ourselves, &printing, arena);
     return "made by us";
 }
 

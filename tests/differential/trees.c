@@ -27,6 +27,7 @@ static const char *const NAMES[] = {"plain.c",
                                     "X",
                                     ".gitignore",
                                     ".gitx",
+                                    ".gitmodules",
                                     "git",
                                     "cr\rin",
                                     "b b",
@@ -93,10 +94,18 @@ static void add_entry(SmallTree *tree, Arena *arena) {
         tree_put(tree, arena, name, random_mode(), random_text(arena));
 }
 
+/* Git takes no patch of such a link, so nobody has one. */
+static void unlink_modules(SmallTree *tree) {
+    for (size_t i = 0; i < tree->count; i++)
+        if (tree->items[i].mode == TREE_LINK && str_contains(tree->items[i].path, S(".gitmodules")))
+            tree->items[i].mode = TREE_FILE;
+}
+
 SmallTree random_tree(Arena *arena) {
     SmallTree tree = {0};
     for (size_t n = 1 + pick(8); n > 0; n--)
         add_entry(&tree, arena);
+    unlink_modules(&tree);
     return tree;
 }
 
@@ -179,5 +188,6 @@ SmallTree edited_tree(const SmallTree *tree, Arena *arena) {
     SmallTree after = tree_copy(tree, arena);
     for (size_t n = 1 + pick(5); n > 0; n--)
         change_tree(&after, arena);
+    unlink_modules(&after);
     return after;
 }
