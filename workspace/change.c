@@ -132,15 +132,16 @@ static bool check_paths(Change *change, Err *err) {
 static void undo_halfway(Txn *txn, const Change *change, Err *err) {
     size_t conflicts = 0;
     Err why = {0};
-    bool ok = !txn->manifest.is_by_editor || editor_roll_back(txn, change, &why);
+    bool ok = !txn->manifest.is_by_editor || editor_roll_back(txn, change, &conflicts, &why);
     ok = ok && txn_roll_back(txn, &conflicts, &why);
     if (!ok) {
         log_line(LOG_ERROR, "a half-made change could not be undone: %s", why.text);
         err_note(
             err,
             "the change is half made: free the cause, and mux undoes it at its next start (mux-acp recover)");
-    } else if (conflicts && txn_holds_foreign(txn) && txn_keep_aside(txn, &why)) {
-        err_note(err, "the change was undone; what somebody else wrote meanwhile is kept beside the backups");
+    } else if (conflicts && (txn_holds_foreign(txn) || txn_holds_before(txn)) && txn_keep_aside(txn, &why)) {
+        err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is; "
+                      "texts that would be lost are kept beside the backups");
     } else if (conflicts && !txn->manifest.is_by_editor) {
         txn_discard(txn);
         err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is");

@@ -48,6 +48,13 @@ static bool stage_text(Txn *txn, size_t index, Str text, Err *err) {
     return ok;
 }
 
+static unsigned mode_wanted(const ChangeFile *file, unsigned mode) {
+    if (!file->has_mode)
+        return mode;
+    bool is_executable = file->mode & S_IXUSR;
+    return file->is_exact_mode ? file->mode : is_executable ? mode | (mode & 0444) >> 2 : mode & ~0111u;
+}
+
 bool editor_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err) {
     TxnFile *record = &txn->manifest.files[index];
     Str shown = file->path.relative, text;
@@ -82,7 +89,8 @@ bool editor_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file
         return false;
     record->mode_before = record->before.exists ? is_on_disk ? st.st_mode & 07777 : 0644 : 0;
     record->after = file->is_removal ? (Stamp){0} : stamp_of(file->text);
-    record->mode_after = file->is_removal ? 0 : record->mode_before ? record->mode_before : 0644;
+    record->mode_after =
+        file->is_removal ? 0 : mode_wanted(file, record->mode_before ? record->mode_before : 0644);
     return true;
 }
 
@@ -92,13 +100,8 @@ static bool set_mode(const Spot *spot, const ChangeFile *file, TxnFile *record, 
     if (fd < 0)
         return true; /* not saved yet: there is nothing to carry a mode */
     bool ok = fstat(fd, &st) == 0;
-    if (ok && file->has_mode) {
-        bool is_executable = file->mode & S_IXUSR;
-        unsigned mode = file->is_exact_mode ? file->mode
-                        : is_executable     ? st.st_mode | (st.st_mode & 0444) >> 2
-                                            : st.st_mode & ~0111u;
-        ok = fchmod(fd, mode & 07777) == 0 && fstat(fd, &st) == 0;
-    }
+    if (ok && file->has_mode)
+        ok = fchmod(fd, mode_wanted(file, st.st_mode & 07777)) == 0 && fstat(fd, &st) == 0;
     if (ok)
         record->mode_after = st.st_mode & 07777;
     else
@@ -118,6 +121,12 @@ static bool write_one(Txn *txn, size_t index, ChangeFile *file, const Spot *spot
     if (spot->dir >= 0 && fstatat(spot->dir, spot->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         !S_ISREG(st.st_mode))
         return err_set(err, ERR_CONFLICT, "%.*s is no regular file any more", STR_ARG(file->path.relative));
+    /* once more, right before it: staging many files takes a while, and the editor's user types on */
+    if (!editor_read(txn, file->path.absolute, &text, &stamp, err))
+        return false;
+    if (!stamp_eq(stamp, record->before))
+        return err_set(err, ERR_CONFLICT, "%.*s changed since it was read; read it again",
+                       STR_ARG(file->path.relative));
     txn->is_written[index] = true; /* also when it fails: nobody knows how far it came */
     if (!txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, file->text, err) ||
         !editor_read(txn, file->path.absolute, &text, &stamp, err))
@@ -128,6 +137,7 @@ static bool write_one(Txn *txn, size_t index, ChangeFile *file, const Spot *spot
     bool is_as_sent = stamp_eq(stamp, record->after);
     file->is_reformatted = !is_as_sent;
     file->found = text;
+    file->is_taken = true;
     record->after = stamp;
     unsigned mode = record->mode_after;
     if (!set_mode(spot, file, record, err))
@@ -171,26 +181,54 @@ bool editor_apply(Txn *txn, Change *change, Err *err) {
            apply_some(txn, change, false, false, err) && apply_some(txn, change, true, false, err);
 }
 
-static bool put_back(Txn *txn, size_t index, const ChangeFile *file, Err *err) {
+/* What we sent, all of it or as far as a write came that failed. Anything else was typed since. */
+static bool is_ours(const TxnFile *record, const ChangeFile *file, Stamp now, Str now_text) {
+    return stamp_eq(now, record->after) ||
+           (!file->is_taken && now.exists && str_starts(file->text, now_text));
+}
+
+/* A new file that the editor wrote in part; one that is whole is txn_roll_back's. */
+static bool remove_part(Txn *txn, size_t index, Stamp now, size_t *conflicts, Err *err) {
+    Spot spot;
+    Err why = {0};
+    if (!spot_open(txn->ws, txn->manifest.files[index].path, txn->arena, &spot, err))
+        return false;
+    bool ok = txn_place(txn, index, &spot, NULL, now, &why);
+    spot_close(&spot);
+    *conflicts += !ok;
+    if (!ok && why.code != ERR_CONFLICT && err)
+        *err = why;
+    return ok || why.code == ERR_CONFLICT;
+}
+
+static bool put_back(Txn *txn, size_t index, const ChangeFile *file, size_t *conflicts, Err *err) {
     const TxnFile *record = &txn->manifest.files[index];
     Str now_text, old_text;
     Stamp now;
     char name[32];
-    if (!record->before.exists || file->is_removal || file->is_by_disk)
-        return true; /* on disk: txn_roll_back removes or restores it */
-    snprintf(name, sizeof name, "%zu", index);
-    if (!editor_read(txn, file->path.absolute, &now_text, &now, err) ||
-        !read_at(txn->old_fd, name, FILE_MAX_BYTES, txn->arena, &old_text, err))
+    if (file->is_removal || file->is_by_disk)
+        return true; /* on disk: txn_roll_back restores it */
+    if (!editor_read(txn, file->path.absolute, &now_text, &now, err))
         return false;
-    if (stamp_eq(now, record->before))
+    if (!stamp_eq(now, record->before) && !is_ours(record, file, now, now_text)) {
+        *conflicts += 1;
         return true;
-    return txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, old_text, err);
+    }
+    if (!record->before.exists)
+        return !now.exists || stamp_eq(now, record->after) || remove_part(txn, index, now, conflicts, err);
+    snprintf(name, sizeof name, "%zu", index);
+    if (!stamp_eq(now, record->before) &&
+        (!read_at(txn->old_fd, name, FILE_MAX_BYTES, txn->arena, &old_text, err) ||
+         !txn->ws->io.write(txn->ws->io.ctx, file->path.absolute, old_text, err)))
+        return false;
+    txn->is_written[index] = false;
+    return true;
 }
 
-bool editor_roll_back(Txn *txn, const Change *change, Err *err) {
+bool editor_roll_back(Txn *txn, const Change *change, size_t *conflicts, Err *err) {
     bool ok = true;
     for (size_t i = change->count; i-- > 0;)
-        if (txn->is_written[i] && !put_back(txn, i, &change->files[i], err))
+        if (txn->is_written[i] && !put_back(txn, i, &change->files[i], conflicts, err))
             ok = false;
     return ok;
 }

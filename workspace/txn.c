@@ -177,6 +177,7 @@ bool txn_apply_file(Txn *txn, size_t index, Err *err) {
     bool ok = spot_open(txn->ws, file->path, txn->arena, &spot, &why) &&
               txn_place(txn, index, &spot, file->after.exists ? staged : NULL, file->before, &why);
     spot_close(&spot);
+    txn->is_written[index] |= ok;
     if (!ok && why.code == ERR_CONFLICT && !file->before.exists)
         explain_twin(txn, index, &why);
     if (!ok && err)

@@ -213,6 +213,24 @@ bool txn_holds_foreign(Txn *txn) {
     return found;
 }
 
+bool txn_holds_before(Txn *txn) {
+    bool found = false;
+    for (size_t i = 0; !found && i < txn->manifest.count; i++) {
+        const TxnFile *file = &txn->manifest.files[i];
+        Spot spot;
+        Look look;
+        if (!txn->is_written[i] || !file->before.exists)
+            continue;
+        found = true; /* also what cannot be seen */
+        if (!spot_open(txn->ws, file->path, txn->arena, &spot, NULL))
+            continue;
+        if (spot_look(&spot, &look, NULL))
+            found = !look_is(file, &look, file->before);
+        spot_close(&spot);
+    }
+    return found;
+}
+
 /* What recovery sees before it decides. */
 typedef struct Survey {
     size_t before, after, other;

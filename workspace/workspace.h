@@ -173,14 +173,14 @@ typedef struct ChangeReport {
 /* Asks commit to fill *out (which lives in arena, and must stay until then) when it succeeds. */
 void change_report(Change *change, Arena *arena, ChangeReport *out);
 /* On disk: lock, journal, stage + fsync, stale check by content hash (ERR_CONFLICT names the file), exchange,
- * fsync, commit point. Through an editor: backup, re-read and compare every target, write each, read back; on
- * a failure what was written is put back. After a crash what is on disk decides: texts that an editor had not
- * saved are its own. What an editor cannot hold (links, binary and very large files, removals, modes) is done
- * on disk in the same change.
- * A file may become a folder and the reverse when the change says both; other folders stay when they become
- * empty. ERR_CONFLICT: changed since it was read, or open for writing in another program, or a name that
- * differs from one that is there only by its Unicode characters. ERR_DENIED: a read-only file or folder.
- * ERR_UNSUPPORTED: a device, pipe or folder. Frees the change either way. */
+ * fsync, commit point. Through an editor: backup, re-read and compare every target, write each after one more
+ * look, read back; on a failure what was written is put back where nobody changed it since. After a crash
+ * what is on disk decides: texts that an editor had not saved are its own. What an editor cannot hold (links,
+ * binary and very large files, removals, modes) is done on disk in the same change. A file may become a
+ * folder and the reverse when the change says both; other folders stay when they become empty. ERR_CONFLICT:
+ * changed since it was read, or open for writing in another program, or a name that differs from one that is
+ * there only by its Unicode characters. ERR_DENIED: a read-only file or folder. ERR_UNSUPPORTED: a device,
+ * pipe or folder. Frees the change either way. */
 bool change_commit(Change *change, ChangeInfo *out, Err *err);
 void change_abandon(Change *change); /* NULL is fine */
 

@@ -173,7 +173,7 @@ typedef struct Txn {
     Manifest manifest;
     int txns_fd, fd, old_fd, new_fd; /* txn/, txn/ID, txn/ID/old, txn/ID/new; -1 when closed or missing */
     struct stat *seen;               /* of each target when it was planned */
-    bool *is_written;                /* by the editor, so far */
+    bool *is_written;                /* our text was put there, so far */
     bool has_temps;                  /* names beside the targets may be left */
 } Txn;
 
@@ -247,6 +247,8 @@ bool txn_open(Workspace *ws, int state_fd, Str id, const char *manifest_name, Ar
 bool txn_roll_back(Txn *txn, size_t *conflicts, Err *err);
 /* A third party's text is still in our hands: the transaction is not to be discarded but put aside. */
 bool txn_holds_foreign(Txn *txn);
+/* After txn_roll_back: somebody wrote over our text, so that nobody but us has the one before it. */
+bool txn_holds_before(Txn *txn);
 /* Puts a transaction aside that must not be tried again; its backup stays for people to look at. */
 bool txn_keep_aside(Txn *txn, Err *err);
 bool recover_locked(Workspace *ws, RecoverReport *out, Err *err); /* between state_enter and state_leave */
@@ -266,6 +268,7 @@ typedef struct ChangeFile {
     Stamp restored; /* what the backup must hold */
     bool had_hard_links, is_reformatted;
     bool is_by_disk; /* although the others go through an editor */
+    bool is_taken;   /* the editor has the text: it was read back */
     Str found;       /* read back from an editor */
 } ChangeFile;
 
@@ -304,7 +307,8 @@ bool txn_apply(Txn *txn, Err *err);
 /* What an editor cannot hold (links, binary and very large files) is staged for the disk. */
 bool editor_stage(Txn *txn, size_t index, const Change *change, ChangeFile *file, Err *err);
 bool editor_apply(Txn *txn, Change *change, Err *err);
-bool editor_roll_back(Txn *txn, const Change *change, Err *err);
+/* Puts back what we sent; files that hold anything else are left and counted. */
+bool editor_roll_back(Txn *txn, const Change *change, size_t *conflicts, Err *err);
 
 /* ---- backup.c ---- */
 

@@ -25,7 +25,7 @@
         "run.sh", "644"
 /* the mode alone, after texts */
 #define LATE_MODE                                                                                            \
-    "change", "put", "a.txt", "after a", "put", "other.txt", "other\n", "mode", "other.txt", "755"
+    "change", "put", "a.txt", "after a", "put", "other.txt", "other", "mode", "other.txt", "755"
 
 const Scenario SCENARIOS[] = {
     {"edits", STATE_IN_TREE, {0}, NULL, {EDITS}},
