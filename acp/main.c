@@ -1,6 +1,12 @@
 /* The front door: which of the program's faces is wanted. Without a command it is the agent on stdio. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "acp/agent.h"
 #include "acp/commands/commands.h"
@@ -44,7 +50,7 @@ static int run_agent(const Settings *settings) {
     if (settings_has(settings, OPT_VERSION))
         return print_version();
     if (settings->word_count) {
-        fprintf(stderr, "mux-acp: there is no command \"%s\"; see mux-acp --help\n", settings->words[0]);
+        command_say("mux-acp: there is no command \"%s\"; see mux-acp --help", settings->words[0]);
         return STATUS_USAGE;
     }
     return settings_has(settings, OPT_REPLAY) ? replay_run(settings) : agent_run(settings);
@@ -57,7 +63,23 @@ static const Command *find_command(const char *name) {
     return NULL;
 }
 
-int main(int argc, char **argv) {
+/* A closed standard stream would give its number to the next file that is opened, and messages would go
+ * there. What stands in for it still fails when it is used. */
+static void hold_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            abort();
+}
+
+/* Results that did not reach stdout are a failure, whatever else went well. */
+static int end_output(int status) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    command_say("mux-acp: cannot write to stdout: %s", strerror(errno));
+    return status == STATUS_DONE ? STATUS_FAILED : status;
+}
+
+static int run_program(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "help") == 0 && find_command(argv[2]))
         return print_command_help(find_command(argv[2]));
     const Command *command = argc > 1 ? find_command(argv[1]) : NULL;
@@ -72,8 +94,14 @@ int main(int argc, char **argv) {
         log_init(settings.values[OPT_LOG]);
         status = command ? run_command(command, &settings) : run_agent(&settings);
     } else {
-        fprintf(stderr, "mux-acp%s%s: %s\n", command ? " " : "", command ? command->name : "", err.text);
+        command_say("mux-acp%s%s: %s", command ? " " : "", command ? command->name : "", err.text);
     }
     settings_free(&settings);
     return status;
+}
+
+int main(int argc, char **argv) {
+    hold_standard_streams();
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
+    return end_output(run_program(argc, argv));
 }

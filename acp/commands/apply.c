@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "acp/commands/commands.h"
@@ -43,11 +45,12 @@ typedef struct Seen {
 
 /* ---- the patch ---- */
 
-static bool read_stdin(ApplyJob *job, Err *err) {
+/* A pipe has no size to go by. */
+static bool read_stream(ApplyJob *job, int fd, Err *err) {
     Buf *input = &job->input;
     ssize_t n = 1;
     while (n > 0 && input->len <= APPLY_MAX_BYTES && buf_reserve(input, 65536)) {
-        n = read(STDIN_FILENO, input->ptr + input->len, 65536);
+        n = read(fd, input->ptr + input->len, 65536);
         if (n < 0 && errno == EINTR)
             n = 1;
         else
@@ -55,15 +58,23 @@ static bool read_stdin(ApplyJob *job, Err *err) {
     }
     job->text = buf_text(input);
     if (n < 0)
-        return err_set_errno(err, errno, "the patch on stdin cannot be read");
+        return err_set_errno(err, errno, "the patch cannot be read");
     return (n == 0 && !input->failed) ||
-           err_set(err, ERR_LIMIT, "the patch on stdin is larger than %zu MiB", APPLY_MAX_BYTES >> 20);
+           err_set(err, ERR_LIMIT, "the patch is larger than %zu MiB", APPLY_MAX_BYTES >> 20);
 }
 
 static bool read_patch(ApplyJob *job, Err *err) {
     const char *file = job->settings->word_count ? job->settings->words[0] : "-";
-    return strcmp(file, "-") == 0 ? read_stdin(job, err)
-                                  : os_read_file(file, APPLY_MAX_BYTES, &job->arena, &job->text, err);
+    struct stat st;
+    bool is_stdin = strcmp(file, "-") == 0, is_stream = stat(file, &st) == 0 && !S_ISREG(st.st_mode);
+    if (!is_stdin && !is_stream)
+        return os_read_file(file, APPLY_MAX_BYTES, &job->arena, &job->text, err);
+    int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    bool ok = fd >= 0 ? read_stream(job, fd, err) || err_wrap(err, "%s", is_stdin ? "stdin" : file)
+                      : err_set_errno(err, errno, "cannot open %s", file);
+    if (fd >= 0 && !is_stdin)
+        close(fd);
+    return ok;
 }
 
 /* ---- the tree ---- */
@@ -197,8 +208,8 @@ static void print_notes(const ApplyJob *job) {
                 report->fuzzy_hunks, report->fuzzy_hunks == 1 ? "" : "s");
     for (size_t i = 0; i < job->report.count; i++)
         if (job->report.items[i].had_hard_links)
-            fprintf(stderr, "%.*s had other names (hard links): they keep the old text\n",
-                    STR_ARG(job->report.items[i].path.relative));
+            command_say("%.*s had other names (hard links): they keep the old text",
+                        STR_ARG(job->report.items[i].path.relative));
     if (job->info.id[0])
         fprintf(stderr, "%zu file%s changed; mux-acp undo %s takes it back\n", job->info.files,
                 job->info.files == 1 ? "" : "s", job->info.id);

@@ -241,6 +241,16 @@ static ReviewMode wanted_review(const Settings *settings) {
                : REVIEW_PLAN;
 }
 
+/* Nothing was asked yet: the object of --json holds little more than the reason. */
+static int fail_to_start(AskResult *result, int status, const Err *err) {
+    if (result->is_json) {
+        result->stop = TURN_STOP_FAILED;
+        result->error = *err;
+        print_json(result);
+    }
+    return command_fail("ask", status, err);
+}
+
 static int run(const Settings *settings) {
     int modes = settings_has(settings, OPT_APPLY) + settings_has(settings, OPT_DRY_RUN) +
                 settings_has(settings, OPT_HUNKS);
@@ -263,18 +273,18 @@ static int run(const Settings *settings) {
     if (!str_trim(prompt).len) {
         status = command_usage(&COMMAND_ASK, "say what is to be done");
     } else if (!house_folder(cwd, &result.arena, &config.cwd, &err)) {
-        command_fail("ask", status, &err);
+        fail_to_start(&result, status, &err);
     } else if (config.review == REVIEW_ASK && !hunk_dialog_open(&dialog, &err)) {
-        status = command_fail("ask", STATUS_FAILED, &err);
+        status = fail_to_start(&result, STATUS_FAILED, &err);
     } else if (!can_start(&house, &err)) {
-        command_fail("ask", status, &err);
+        fail_to_start(&result, status, &err);
     } else {
         if (config.review == REVIEW_AUTO && isatty(STDIN_FILENO))
             hunk_dialog_open(&dialog, NULL); /* for files that need consent of their own */
         if (house_uses_embedded(&house))
             fprintf(stderr, "%s\n", HOUSE_EMBEDDED_NOTE);
         status = run_turn(&result, house.planner, &config, prompt, signals, &err);
-        status = status == STATUS_DONE ? report(&result) : command_fail("ask", status, &err);
+        status = status == STATUS_DONE ? report(&result) : fail_to_start(&result, status, &err);
     }
     hunk_dialog_close(&dialog);
     house_close(&house);

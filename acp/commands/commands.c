@@ -1,5 +1,8 @@
+#define _GNU_SOURCE
 #include "acp/commands/commands.h"
 
+#include <stdarg.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "acp/commands/terminal.h"
@@ -11,14 +14,37 @@ const Command *const COMMANDS[] = {
 };
 const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof *COMMANDS;
 
-int command_fail(const char *name, int status, const Err *err) {
-    Buf text = {0};
-    if (isatty(STDERR_FILENO)) /* the sentence may quote names and lines of files */
-        terminal_put(&text, str_of(err->text), true);
+void command_say(const char *format, ...) {
+    Buf shown = {0};
+    char *said;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&said, format, arguments) < 0)
+        said = NULL;
+    va_end(arguments);
+    if (isatty(STDERR_FILENO)) /* names and lines of files may hold anything */
+        terminal_put(&shown, str_of(said ? said : ""), true);
     else
-        buf_cstr(&text, err->text);
-    fprintf(stderr, "mux-acp %s: %.*s\n", name, (int)text.len, text.ptr ? text.ptr : "");
-    buf_free(&text);
+        buf_cstr(&shown, said ? said : "");
+    buf_char(&shown, '\n');
+    if (!shown.failed)
+        fwrite(shown.ptr, 1, shown.len, stderr);
+    free(said);
+    buf_free(&shown);
+}
+
+int command_fail(const char *name, int status, const Err *err) {
+    command_say("mux-acp %s: %s", name, err->text);
+    return status;
+}
+
+int command_fail_as(const Settings *settings, const char *name, int status, const Err *err) {
+    if (!settings_has(settings, OPT_JSON))
+        return command_fail(name, status, err);
+    Json *json = json_object();
+    json_put_bool(json, "ok", false);
+    json_put_str(json, "error", str_of(err->text));
+    command_print_json(json);
     return status;
 }
 

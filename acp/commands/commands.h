@@ -26,7 +26,13 @@ extern const size_t COMMAND_COUNT;
 /* "mux-acp NAME: sentence" on stderr; returns status. */
 int command_fail(const char *name, int status, const Err *err);
 int command_usage(const Command *command, const char *problem);
-/* One line on stdout; frees value. False when stdout could not be written. */
+/* A line on stderr. On a terminal, control characters in what it quotes are made visible. */
+void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* One line on stdout; frees value. False when stdout could not be written (main tells it). */
 bool command_print_json(Json *value);
+/* With --json the sentence as {"ok":false,"error":...} on stdout, else as command_fail says it; returns
+ * status.
+ */
+int command_fail_as(const Settings *settings, const char *name, int status, const Err *err);
 
 #endif

@@ -38,7 +38,7 @@ typedef struct DiffJob {
 } DiffJob;
 
 static void note(Str name, const char *what) {
-    fprintf(stderr, "mux-acp diff: %.*s %s\n", STR_ARG(name), what);
+    command_say("mux-acp diff: %.*s %s", STR_ARG(name), what);
 }
 
 static unsigned git_mode(mode_t mode) {
@@ -262,6 +262,8 @@ static bool open_side(DiffJob *job, const char *given, DiffSide *side, Err *err)
         given[0] == '/' ? str_of(given) : str_printf(&job->arena, "%.*s/%s", STR_ARG(job->root), given);
     if (strcmp(given, "/dev/null") == 0)
         return true;
+    if (!given[0]) /* as of a variable that is not set; not the root folder */
+        return err_set(err, ERR_INVALID, "an empty name is neither a file nor a folder");
     if (!realpath(full.ptr, path) || stat(path, &st) != 0)
         return err_set_errno(err, errno, "cannot read %s", given);
     side->base = str_copy(&job->arena, str_of(path));

@@ -52,7 +52,7 @@ static int spawn_editor(const char *path, pid_t *pid) {
     sigset_t none, defaults;
     sigemptyset(&none);
     sigemptyset(&defaults);
-    for (const int *n = (const int[]){SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, 0}; *n; n++)
+    for (const int *n = (const int[]){SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGXFSZ, 0}; *n; n++)
         sigaddset(&defaults, *n);
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/tty", O_RDWR, 0);

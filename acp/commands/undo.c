@@ -1,8 +1,10 @@
 /* undo, backups and recover: what the workspace keeps of its changes. */
 #define _GNU_SOURCE
 #include <time.h>
+#include <unistd.h>
 
 #include "acp/commands/commands.h"
+#include "acp/commands/terminal.h"
 #include "acp/house.h"
 #include "workspace/workspace.h"
 
@@ -63,11 +65,19 @@ static void print_backup(const Backup *backup) {
     char when[32] = "";
     if (localtime_r(&seconds, &local))
         strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
+    Buf title = {0};
+    if (isatty(STDOUT_FILENO)) /* it may quote a request or names */
+        terminal_put(&title, backup->title, false);
+    else
+        buf_str(&title, backup->title);
     printf("%.*s  %s  %3zu file%s  %.*s%s\n", STR_ARG(backup->id), when, backup->files,
-           backup->files == 1 ? " " : "s", STR_ARG(backup->title), backup->is_undone ? " (undone)" : "");
+           backup->files == 1 ? " " : "s", STR_ARG(buf_text(&title)), backup->is_undone ? " (undone)" : "");
+    buf_free(&title);
 }
 
 static int run_backups(const Settings *settings) {
+    if (settings->word_count)
+        return command_usage(&COMMAND_BACKUPS, "no names are taken; --root says the folder");
     Arena arena = {0};
     Err err = {0};
     BackupList list = {0};
@@ -77,17 +87,19 @@ static int run_backups(const Settings *settings) {
         Json *json = json_object(), *items = json_put_array(json, "backups");
         for (size_t i = 0; i < list.count; i++)
             json_push(items, backup_json(&list.items[i]));
-        ok = command_print_json(json);
+        command_print_json(json);
     } else if (ok) {
         for (size_t i = 0; i < list.count; i++)
             print_backup(&list.items[i]);
     }
     ws_close(ws);
     arena_free(&arena);
-    return ok ? STATUS_DONE : command_fail("backups", STATUS_FAILED, &err);
+    return ok ? STATUS_DONE : command_fail_as(settings, "backups", STATUS_FAILED, &err);
 }
 
 static int run_recover(const Settings *settings) {
+    if (settings->word_count)
+        return command_usage(&COMMAND_RECOVER, "no names are taken; --root says the folder");
     Arena arena = {0};
     Err err = {0};
     RecoverReport report = {0};
@@ -97,20 +109,20 @@ static int run_recover(const Settings *settings) {
     ws_close(ws);
     arena_free(&arena);
     if (!ok)
-        return command_fail("recover", STATUS_FAILED, &err);
+        return command_fail_as(settings, "recover", STATUS_FAILED, &err);
     if (settings_has(settings, OPT_JSON)) {
         Json *json = json_object();
         json_put_int(json, "finished", (int64_t)report.finished);
         json_put_int(json, "rolled_back", (int64_t)report.rolled_back);
         json_put_int(json, "cleaned", (int64_t)report.cleaned);
         json_put_int(json, "conflicts", (int64_t)report.conflicts);
-        ok = command_print_json(json);
+        command_print_json(json);
     } else {
         printf("%zu changes finished, %zu taken back, %zu remains cleared, %zu files left as a third party "
                "wrote them\n",
                report.finished, report.rolled_back, report.cleaned, report.conflicts);
     }
-    return ok && report.conflicts == 0 ? STATUS_DONE : STATUS_FAILED;
+    return report.conflicts == 0 ? STATUS_DONE : STATUS_FAILED;
 }
 
 const Command COMMAND_UNDO = {"undo", "[--root DIR] [--json] [ID]",

@@ -203,10 +203,113 @@ static void options_reach_the_hunks(void) {
     arena_free(&place.arena);
 }
 
-static const TestCase CASES[] = {{"a_tree_there_and_back", a_tree_there_and_back},
-                                 {"a_check_leaves_no_trace", a_check_leaves_no_trace},
-                                 {"a_refusal_names_the_line", a_refusal_names_the_line},
-                                 {"offsets_and_links_are_told", offsets_and_links_are_told},
-                                 {"files_and_folders_change_places", files_and_folders_change_places},
-                                 {"options_reach_the_hunks", options_reach_the_hunks}};
+/* ---- as part of a command line ---- */
+
+#define SHELL(place, script) run(place, (const char *const[]){"/bin/sh", "-c", script, PROGRAM, NULL})
+#define ONE_LINE "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-1\n+one\n"
+
+static void patches_come_from_pipes(void) {
+    Place place = {0};
+    write_text(&place, "tree/f", "1\n");
+    write_text(&place, "patch", ONE_LINE);
+    CHECK_INT(SHELL(&place, "cat ../patch | \"$0\" apply"), 0);
+    CHECK_STR(read_text(&place, "tree/f"), S("one\n"));
+    CHECK_INT(SHELL(&place, "cat ../patch | \"$0\" apply -R /dev/stdin"), 0);
+    CHECK_STR(read_text(&place, "tree/f"), S("1\n"));
+    CHECK_INT(SHELL(&place, "mkfifo pipe && { cat ../patch > pipe & } && \"$0\" apply pipe"), 0);
+    CHECK_STR(read_text(&place, "tree/f"), S("one\n"));
+    CHECK_INT(APPLY(&place, "."), 1);
+    check_err(&place, "the patch cannot be read: Is a directory");
+    arena_free(&place.arena);
+}
+
+static void failures_are_json_too(void) {
+    static const char *const ROWS[] = {
+        "\"$0\" apply --json --root none ../patch",
+        "\"$0\" apply --json none",
+        "\"$0\" undo --json",
+        "\"$0\" backups --json --root none",
+        "\"$0\" recover --json --root none",
+        "\"$0\" ask --json --model echo --cwd none words",
+        "\"$0\" ask --json --model none words",
+        "\"$0\" ask --json --model echo --hunks words",
+    };
+    Place place = {0};
+    write_text(&place, "tree/f", "1\n");
+    write_text(&place, "patch", ONE_LINE);
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        int status = SHELL(&place, ROWS[i]);
+        CHECK_MSG(status == 1 || status == 3, "%s ends with %d", ROWS[i], status);
+        Json *json = told(&place); /* one object, nothing behind it */
+        CHECK_MSG(json_str(json, "error").len > 0, "%s: %.*s", ROWS[i], STR_ARG(place.out));
+        json_free(json);
+    }
+    CHECK_INT(SHELL(&place, "\"$0\" backups words"), 2);
+    CHECK_INT(SHELL(&place, "\"$0\" recover words"), 2);
+    arena_free(&place.arena);
+}
+
+/* A full disk behind stdout is told; a closed stream's number is not given to a file of the change. */
+static void lost_output_is_a_failure(void) {
+    static const char *const COMMANDS[] = {"backups", "backups --json", "recover", "undo --help",
+                                           "--version"};
+    Place place = {0};
+    write_text(&place, "tree/f", "1\n");
+    write_text(&place, "patch", ONE_LINE);
+    CHECK_INT(APPLY(&place, "../patch"), 0);
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++) {
+        Str script = str_printf(&place.arena, "exec \"$0\" %s >/dev/full", COMMANDS[i]);
+        CHECK_INT(SHELL(&place, script.ptr), 1);
+        check_err(&place, "cannot write to stdout: No space left on device");
+    }
+    CHECK_INT(SHELL(&place, "exec \"$0\" apply -R --json ../patch >&- 2>&-"), 1);
+    CHECK_STR(read_text(&place, "tree/f"), S("1\n"));
+    CHECK_INT(SHELL(&place, "exec \"$0\" apply <&-"), 1);
+    check_err(&place, "the patch cannot be read");
+    arena_free(&place.arena);
+}
+
+static void a_file_that_may_not_grow_is_told(void) {
+    Place place = {0};
+    write_text(&place, "tree/f", "1\n");
+    write_text(&place, "patch", ONE_LINE);
+    CHECK_INT(SHELL(&place, "(ulimit -f 0 && exec \"$0\" apply --json ../patch) | cat"), 0);
+    Json *json = told(&place);
+    CHECK(!json_bool(json, "ok", true));
+    CHECK(str_contains(json_str(json, "error"), S("nothing was changed")));
+    CHECK(str_contains(json_str(json, "error"), S("File too large")));
+    json_free(json);
+    CHECK_STR(read_text(&place, "tree/f"), S("1\n"));
+    arena_free(&place.arena);
+}
+
+/* Of a file's name, on a terminal. */
+static void control_characters_are_made_visible(void) {
+    Place place = {0};
+    Pty pty;
+    write_text(&place, "tree/f\033[31m", "1\n");
+    CHECK(link(path_in(&place, "tree/f\033[31m"), path_in(&place, "tree/other")) == 0);
+    write_text(&place, "patch", "--- \"a/f\\033[31m\"\n+++ \"b/f\\033[31m\"\n@@ -1 +1 @@\n-1\n+one\n");
+    PtyConfig config = {.argv = (const char *const[]){PROGRAM, "apply", "../patch", NULL},
+                        .folder = path_in(&place, "tree")};
+    pty_spawn(&pty, &config);
+    CHECK(pty_expect(&pty, "f^[[31m had other names"));
+    CHECK_INT(pty_end(&pty), 0);
+    CHECK(!str_contains(buf_text(&pty.seen), S("\033")));
+    pty_free(&pty);
+    arena_free(&place.arena);
+}
+
+static const TestCase CASES[] = {
+    {"a_tree_there_and_back", a_tree_there_and_back},
+    {"a_check_leaves_no_trace", a_check_leaves_no_trace},
+    {"a_refusal_names_the_line", a_refusal_names_the_line},
+    {"offsets_and_links_are_told", offsets_and_links_are_told},
+    {"files_and_folders_change_places", files_and_folders_change_places},
+    {"options_reach_the_hunks", options_reach_the_hunks},
+    {"patches_come_from_pipes", patches_come_from_pipes},
+    {"failures_are_json_too", failures_are_json_too},
+    {"lost_output_is_a_failure", lost_output_is_a_failure},
+    {"a_file_that_may_not_grow_is_told", a_file_that_may_not_grow_is_told},
+    {"control_characters_are_made_visible", control_characters_are_made_visible}};
 TEST_SUITE(ACP_APPLY_SUITE, "apply", CASES);

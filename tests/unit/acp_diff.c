@@ -132,6 +132,17 @@ static void what_cannot_be_compared(void) {
     arena_free(&place.arena);
 }
 
+static void an_empty_name_is_not_the_root(void) {
+    Place place;
+    place_open(&place);
+    write_text(&place, "a", "1\n");
+    CHECK_INT(RUN(&place, "", PROGRAM, "diff", "", "a"), 1);
+    check_err(&place, "an empty name");
+    CHECK_INT(RUN(&place, "", PROGRAM, "diff", "a", ""), 1);
+    CHECK_STR(place.out, S(""));
+    arena_free(&place.arena);
+}
+
 static void unreadable_files_stop_it(void) {
     Place place;
     place_open(&place);
@@ -282,6 +293,7 @@ static void terminals_get_colours_and_marks(void) {
 static const TestCase CASES[] = {{"two_files", two_files},
                                  {"too_little_context_is_not_shown", too_little_context_is_not_shown},
                                  {"what_cannot_be_compared", what_cannot_be_compared},
+                                 {"an_empty_name_is_not_the_root", an_empty_name_is_not_the_root},
                                  {"unreadable_files_stop_it", unreadable_files_stop_it},
                                  {"a_full_disk_is_told", a_full_disk_is_told},
                                  {"trees_become_equal", trees_become_equal},
