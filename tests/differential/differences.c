@@ -71,12 +71,10 @@ static bool forgets_deletion(const ApplyCase *test, const Outcome *git, const Ou
     SmallTree kept = tree_copy(&git->tree, arena);
     if (!patch_parse(test->patch, &test->options, arena, &patch, NULL))
         return false;
-    for (size_t i = 0; i < ours->tree.count && !git->is_accepted; i++) {
-        Str path = ours->tree.items[i].path;
-        for (size_t slash = 0; (slash = str_find_char(path, '/', slash + 1)) != STR_NONE;)
-            if (is_written_and_deleted(&patch, str_slice(path, 0, slash)))
-                return true;
-    }
+    for (size_t i = 0; i < patch.count && !git->is_accepted; i++)
+        if (!tree_has_room(&ours->tree, patch.files[i].old_path) &&
+            is_written_and_deleted(&patch, patch.files[i].old_path))
+            return true;
     for (size_t i = 0; i < git->tree.count; i++) {
         Str path = git->tree.items[i].path;
         if (!tree_find(&ours->tree, path) && is_written_and_deleted(&patch, path))

@@ -86,7 +86,9 @@ void lines_insert(Lines *lines, size_t at, Str line, Arena *arena) {
 }
 
 void lines_remove(Lines *lines, size_t at, size_t count) {
-    memmove(lines->items + at, lines->items + at + count, (lines->count - at - count) * sizeof *lines->items);
+    size_t behind = lines->count - at - count;
+    if (behind)
+        memmove(lines->items + at, lines->items + at + count, behind * sizeof *lines->items);
     lines->count -= count;
 }
 
@@ -98,7 +100,7 @@ static Lines real_lines(size_t most, Arena *arena) {
         os_read_file(corpus.paths[pick(corpus.count)].ptr, MOST_FILE_BYTES, arena, &text, NULL);
     Lines lines = lines_of(text, arena);
     size_t count = lines.count < most ? lines.count : most;
-    lines.items += pick(lines.count - count + 1);
+    lines.items = lines.count ? lines.items + pick(lines.count - count + 1) : NULL;
     lines.count = lines.capacity = count;
     return lines_of(lines_joined(&lines, arena), arena);
 }
