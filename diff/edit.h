@@ -37,8 +37,10 @@ typedef enum EditKind {
 
 typedef struct Edit {
     EditKind kind;
-    Str path;     /* as the model wrote it, trimmed; empty for EDIT_LABEL */
-    Str new_path; /* EDIT_MOVE */
+    Str path;       /* as the model wrote it, trimmed; empty for EDIT_LABEL */
+    Str other_path; /* the path was read out of a sentence and may be none: then the edit before is of this
+                     * one. Empty: the path is sure */
+    Str new_path;   /* EDIT_MOVE */
     Str symbol; /* EDIT_SYMBOL: a name ("f", "A.f"); EDIT_REPLACE: what the text behind @@ says it stands in,
                  * outermost first, a line each ("class A:\ndef f(self):"), or empty */
     Str old_text; /* whole lines with their "\n" */
@@ -68,7 +70,8 @@ void edit_begin(EditParser *parser, EditFormat format, Arena *arena);
 void edit_feed(EditParser *parser, Str piece);
 /* The lines so far that are prose, for showing them while streaming. A line may still be taken back when an
  * edit begins below it and it turns out to carry its path or fence: at most the last three that are prose
- * (more where a fence shows itself to be a diff only by its text). Borrowed until the next feed. */
+ * (more where a fence shows itself to be a diff only by its text; all where a </think> that nothing opened
+ * says that it was thinking). Borrowed until the next feed. */
 size_t edit_prose_count(const EditParser *parser);
 Str edit_prose_line(const EditParser *parser, size_t i);
 /* How many edits are complete so far (for progress while streaming). */
@@ -76,6 +79,14 @@ size_t edit_ready(const EditParser *parser);
 /* False with one sentence (quotable to the model) for a malformed reply: an open block, a marker out of
  * place, no path. */
 bool edit_finish(EditParser *parser, EditList *out, Err *err);
+
+/* What ends the thinking that a reply's first line opens ("<think>", or a channel before the final one);
+ * empty: it opens none. *begin is where the thinking's text begins in the line. */
+Str edit_thinking_end(Str line, size_t *begin);
+
+/* Whether this is surely meant as a file's path by its ending or name ("a.py", "Makefile"); "os.path" is not.
+ * Asked where a file would be made that nobody has seen. */
+bool edit_names_file(Str path);
 
 /* The hash that stands behind a line's number in EDIT_LINES: 16 bits of FNV-1a over the line without its
  * outer blanks and line end. */
@@ -88,6 +99,7 @@ typedef struct EditHelp {
      * `most` and answers how many there are. NULL: no symbols are known for this file. */
     size_t (*find_symbol)(void *ctx, Str text, Str name, TextRange *out, size_t most);
     bool may_shrink; /* a whole file may lose more than half of its lines */
+    bool may_remove; /* a whole file may lose a good part of its beginning or end */
 } EditHelp;
 
 typedef enum MatchLevel {
@@ -120,7 +132,8 @@ typedef struct Place {
  * hint worthless. None is ERR_NOT_FOUND quoting the closest real lines. EDIT_WHOLE becomes the smallest range
  * of lines that differs; EDIT_SYMBOL's text is indented like the definition it replaces, blank lines behind
  * that stay. Text between unresolved merge markers is ERR_INVALID. ERR_INVALID: a placeholder ("rest of the
- * code") in new_text, a whole file that shrinks by more than half, line numbers or hashes that are not the
+ * code") in new_text, a whole file that shrinks by more than half (two thirds below 10 lines) or that lacks
+ * more than a quarter at its beginning and end with nothing instead, line numbers or hashes that are not the
  * file's (the real ones are told). help may be NULL. EDIT_DELETE and EDIT_MOVE have no place in the text:
  * ERR_INVALID. */
 bool edit_locate(Str file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out, Err *err);

@@ -32,6 +32,20 @@ static bool begins_diff(Str text) {
 
 /* ---- opening ---- */
 
+/* "Create a new file `a.py`:" above a fence that is no list of commands. */
+static bool announces_file(const EditParser *parser, size_t at, Str path, Str info) {
+    static const char *const WORDS[] = {"new file", "create `", "create file", "create the file",
+                                        "create a file"};
+    static const char *const SHELLS[] = {"bash", "sh", "shell", "console", "zsh", "powershell", "diff"};
+    Str line = edit_span(parser, parser->state->prose[at].span);
+    bool is_said = false, is_shell = false;
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        is_said = is_said || contains_nocase(line, str_of(WORDS[i]));
+    for (size_t i = 0; i < sizeof SHELLS / sizeof *SHELLS; i++)
+        is_shell = is_shell || str_eq_nocase(info, str_of(SHELLS[i]));
+    return is_said && edit_names_file(path) && (!is_shell || str_ends(path, S("sh")));
+}
+
 /* The path on the fence or alone on the line above, which then does not stay prose. A diff must fit the file
  * anyway, so for it a name in a sentence will do. */
 static void name_form(EditParser *parser, OpenForm *form, bool is_diff) {
@@ -40,7 +54,10 @@ static void name_form(EditParser *parser, OpenForm *form, bool is_diff) {
     Str path = path_in_fence(form->info);
     if (!path.len) {
         path = edit_path_above(parser, &is_alone, &at);
-        if (!path.len || (!is_diff && (!is_alone || !is_file_name(path))))
+        if (!path.len)
+            return;
+        form->is_new = !is_diff && !is_alone && announces_file(parser, at, path, form->info);
+        if (!is_diff && !form->is_new && (!is_alone || !is_file_name(path)))
             return;
         form->prose = is_alone ? at : form->prose;
     }
@@ -123,6 +140,21 @@ static void doubt(struct EditParserState *s, bool is_blank) {
     s->is_after_file = false;
 }
 
+/* "<<<<<<< FIND": something was meant to begin that would be lost as prose. */
+static bool is_unknown_opening(Str line) {
+    Marker marker;
+    return marker_read(line, '<', &marker) && marker.indent == 0 && marker.signs == 7 &&
+           (line_body(line).len == 7 || line.ptr[7] == ' ');
+}
+
+static bool opens_unknown(EditParser *parser, Str line) {
+    if (is_unknown_opening(line))
+        edit_wrong(parser, parser->state->line_number,
+                   "a block opens with <<<<<<< SEARCH, SYMBOL or LINES, not with \"%.*s\"",
+                   STR_ARG(str_slice(str_trim(line), 0, 40)));
+    return is_unknown_opening(line);
+}
+
 static void any_prose_line(EditParser *parser, Span span) {
     struct EditParserState *s = parser->state;
     Str line = edit_span(parser, span), info;
@@ -130,7 +162,7 @@ static void any_prose_line(EditParser *parser, Span span) {
         s->is_after_block = false;
         return;
     }
-    if (edit_open_block(parser, span) || edit_closes_nothing(parser, line))
+    if (edit_open_block(parser, span) || edit_closes_nothing(parser, line) || opens_unknown(parser, line))
         return;
     if (is_envelope_opening(line)) {
         open_envelope(parser, span, form_at(parser, span));
@@ -183,7 +215,10 @@ static void close_fence(EditParser *parser, Span line) {
     if (is_diff)
         edit_read_diff(parser, content, form.path, form.line + 1, false);
     else
-        edit_push(parser, (ParsedEdit){.edit = {.kind = EDIT_WHOLE, .path = form.path}, .new_text = content});
+        edit_push(parser,
+                  (ParsedEdit){.edit = {.kind = form.is_new ? EDIT_REPLACE : EDIT_WHOLE, .path = form.path},
+                               .old_text = {content.begin, content.begin},
+                               .new_text = content});
     if (form.signs > COMMON_FENCE || s->edit_count == before)
         return;
     s->doubtful = s->edits[s->edit_count - 1].edit.path;
@@ -246,7 +281,7 @@ static void fence_line(EditParser *parser, Span span) {
                    STR_ARG(form->path));
         return;
     }
-    if (edit_closes_nothing(parser, line))
+    if (edit_closes_nothing(parser, line) || (!is_named && opens_unknown(parser, line)))
         return;
     if (form->lines == 0 && is_envelope_opening(line)) {
         form->is_in_fence = true;
@@ -302,21 +337,52 @@ static void envelope_line(EditParser *parser, Span span) {
 
 /* ---- the whole reply ---- */
 
+Str edit_thinking_end(Str line, size_t *begin) {
+    Str message = S("<|message|>"), think = S("<think>");
+    size_t at = str_find(line, message, 0);
+    *begin = 0;
+    if (str_starts(str_trim(line), think)) {
+        *begin = str_find(line, think, 0) + think.len;
+        return S("</think>");
+    }
+    bool is_channel =
+        str_starts(str_trim(line), S("<|channel|>")) || str_starts(str_trim(line), S("<|start|>"));
+    *begin = is_channel && at != STR_NONE ? at + message.len : 0;
+    return is_channel ? S("<|channel|>final<|message|>") : S("");
+}
+
 /* Thinking in front of the answer is neither prose nor edits. */
 static bool take_thinking(EditParser *parser, Span *span) {
     struct EditParserState *s = parser->state;
     Str line = edit_span(parser, *span);
-    if (!s->has_started && str_starts(str_trim(line), S("<think>")))
-        s->is_thinking = true;
+    size_t begin;
+    if (!s->has_started)
+        s->thinking_end = edit_thinking_end(line, &begin);
     s->has_started = s->has_started || !line_is_blank(line);
-    if (!s->is_thinking)
+    if (!s->thinking_end.len)
         return false;
-    size_t close = str_find(line, S("</think>"), 0);
+    size_t close = str_find(line, s->thinking_end, 0);
     if (close == STR_NONE)
         return true;
-    s->is_thinking = false;
-    span->begin += close + 8;
+    span->begin += close + s->thinking_end.len;
+    s->thinking_end = S("");
+    s->has_thought = true;
     return line_is_blank(edit_span(parser, *span));
+}
+
+void edit_drop_thinking(EditParser *parser, Span *span) {
+    struct EditParserState *s = parser->state;
+    Str line = str_trim(edit_span(parser, *span)), end = S("</think>");
+    bool is_text = s->part == PART_BLOCK || (s->part == PART_FENCE && s->form.path.len);
+    if (!str_starts(line, end) || s->has_thought || s->thinking_end.len || (is_text && !s->err.code))
+        return;
+    s->edit_count = s->ready = s->prose_count = s->prose_floor = 0;
+    s->part = PART_PROSE;
+    s->is_fence_open = s->is_after_block = s->is_after_file = s->is_doubt_sure = false;
+    s->doubtful = S("");
+    s->err = (Err){0};
+    s->has_thought = true;
+    span->begin += (size_t)(line.ptr - edit_span(parser, *span).ptr) + end.len;
 }
 
 void edit_any_line(EditParser *parser, Span span) {
@@ -334,7 +400,7 @@ void edit_any_line(EditParser *parser, Span span) {
 void edit_any_end(EditParser *parser) {
     struct EditParserState *s = parser->state;
     const OpenForm *form = &s->form;
-    if (s->is_thinking)
+    if (s->thinking_end.len)
         edit_wrong(parser, 1, "the reply ends inside <think>; nothing follows it");
     else if (s->part == PART_BLOCK)
         edit_block_end(parser);

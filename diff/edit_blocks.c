@@ -22,7 +22,7 @@
 
 /* "SEARCH" or "SEARCH path": the rest after the word. */
 static bool is_word(Str s, Str word, Str *rest) {
-    if (!str_starts(s, word))
+    if (!str_eq_nocase(str_slice(s, 0, word.len), word))
         return false;
     *rest = str_trim(strip_ends(str_from(s, word.len), ">", ""));
     return s.len == word.len || s.ptr[word.len] == ' ' || s.ptr[word.len] == '\t' || s.ptr[word.len] == ':' ||
@@ -65,8 +65,10 @@ static bool is_opening(const EditParser *parser, Str line, OpenBlock *block, Str
 
 static bool is_named_closing(Str line, char sign, Marker *marker) {
     Str rest;
-    return marker_read(line, sign, marker) &&
-           (is_word(marker->word, S("REPLACE"), &rest) || is_word(marker->word, S("UPDATED"), &rest)) &&
+    if (!marker_read(line, sign, marker))
+        return false;
+    marker->word = str_trim(strip_ends(marker->word, "", "`"));
+    return (is_word(marker->word, S("REPLACE"), &rest) || is_word(marker->word, S("UPDATED"), &rest)) &&
            rest.len == 0;
 }
 
@@ -104,10 +106,11 @@ Str edit_path_above(const EditParser *parser, bool *is_alone, size_t *at) {
 }
 
 /* Takes the path, and the lines that only carry it, off the prose above an opening marker. */
-static Str take_path(EditParser *parser) {
+static Str take_path(EditParser *parser, bool *is_sentence) {
     struct EditParserState *s = parser->state;
     Str path = S(""), info;
     bool is_alone;
+    *is_sentence = false;
     size_t at = line_above(parser, s->prose_count);
     if (at == STR_NONE)
         return path;
@@ -120,11 +123,13 @@ static Str take_path(EditParser *parser) {
         if (path.len || at == STR_NONE || s->prose[at].is_fence)
             return path;
         path = path_in_line(edit_span(parser, s->prose[at].span), &is_alone);
+        *is_sentence = !is_alone;
         if (path.len && is_alone)
             s->prose_count = at;
         return path;
     }
     path = path_in_line(edit_span(parser, s->prose[at].span), &is_alone);
+    *is_sentence = !is_alone;
     if (!path.len || !is_alone)
         return path;
     s->prose_count = at;
@@ -155,7 +160,7 @@ bool edit_open_block(EditParser *parser, Span line) {
     struct EditParserState *s = parser->state;
     OpenBlock block;
     Str rest;
-    bool is_bad, is_alone;
+    bool is_bad, is_alone, is_sentence;
     if (!is_opening(parser, edit_span(parser, line), &block, &rest, &is_bad))
         return false;
     block.line = s->line_number;
@@ -163,12 +168,16 @@ bool edit_open_block(EditParser *parser, Span line) {
     block.edit.kind = block.kind;
     block.edit.symbol = str_copy(parser->arena, block.edit.symbol);
     block.edit.line_hint = hint_in(rest);
-    Str path = take_path(parser);
+    Str path = take_path(parser, &is_sentence);
     Str given = block.edit.line_hint ? S("") : path_in_line(strip_ends(rest, ":", ""), &is_alone);
     if (given.len)
         path = given;
+    path = path_without_lines(path);
     s->block = block;
     s->part = PART_BLOCK;
+    bool is_doubtful = path.len && !given.len && is_sentence && s->edit_count && !block.is_merge;
+    if (is_doubtful)
+        s->block.edit.other_path = s->edits[s->edit_count - 1].edit.path;
     if (path.len)
         s->block.edit.path = str_copy(parser->arena, path);
     else if (s->edit_count && !block.is_merge)
@@ -227,6 +236,8 @@ static void push_block(EditParser *parser, const OpenBlock *block, Span old_text
 
 static void close_block(EditParser *parser, Span line) {
     const OpenBlock *block = &parser->state->block;
+    if (str_contains(edit_span(parser, line), S("```")))
+        parser->state->is_fence_open = false;
     Span divider = block->dividers ? block->divider : block->loose;
     if (block->kind != EDIT_REPLACE) {
         push_block(parser, block, (Span){block->begin, block->begin}, (Span){block->begin, line.begin});

@@ -20,31 +20,24 @@ static Str comment_text(Str line, bool *is_comment) {
     return s;
 }
 
-static bool contains_nocase(Str s, Str needle) {
+bool contains_nocase(Str s, Str needle) {
     for (size_t i = 0; i + needle.len <= s.len; i++)
         if (str_eq_nocase(str_slice(s, i, i + needle.len), needle))
             return true;
     return false;
 }
 
-static bool is_placeholder(Str line) {
-    static const char *const PHRASES[] = {"rest of",          "existing code",   "unchanged",
-                                          "remains the same", "remain the same", "same as before",
-                                          "code here",        "previous code",   "remaining code",
-                                          "other code",       "omitted"};
-    bool is_comment;
-    Str s = comment_text(line, &is_comment);
-    Str dots[] = {S("..."), S("\xE2\x80\xA6")};
-    bool has_dots = false;
-    for (size_t i = 0; i < 2; i++) {
-        if (str_eq(s, dots[i]))
+static bool has_any(Str s, const char *const *words, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (contains_nocase(s, str_of(words[i])))
             return true;
-        has_dots = has_dots || str_starts(s, dots[i]) || str_ends(s, dots[i]);
-    }
-    if ((!is_comment && !str_starts(s, dots[0]) && !str_starts(s, dots[1])) || s.len > LONGEST_PLACEHOLDER)
-        return false;
-    for (size_t i = 0; i < sizeof PHRASES / sizeof *PHRASES; i++) {
-        Str phrase = str_of(PHRASES[i]);
+    return false;
+}
+
+/* The phrase stands at either end of the comment, or anywhere in one with dots. */
+static bool says_phrase(Str s, bool has_dots, const char *const *phrases, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        Str phrase = str_of(phrases[i]);
         bool is_outer = str_eq_nocase(str_slice(s, 0, phrase.len), phrase) ||
                         (s.len >= phrase.len && str_eq_nocase(str_from(s, s.len - phrase.len), phrase));
         if (is_outer || (has_dots && contains_nocase(s, phrase)))
@@ -53,18 +46,78 @@ static bool is_placeholder(Str line) {
     return false;
 }
 
-static bool has_line(Str text, Str line) {
-    for (Str rest = text, other; str_next_line(&rest, &other);)
-        if (str_eq(str_trim(other), str_trim(line)))
-            return true;
-    return false;
+static bool is_dots(Str s) {
+    return str_eq(s, S("...")) || str_eq(s, S("\xE2\x80\xA6"));
 }
 
-bool find_placeholder(Str text, Str old_text, Str *line) {
-    for (Str rest = text; str_next_line(&rest, line);)
-        if (is_placeholder(*line) && !has_line(old_text, *line))
-            return true;
-    return false;
+/* Some phrases also stand in comments that mean what they say ("rest of the options"): they need dots, or a
+ * word for code. */
+static bool is_placeholder(Str line) {
+    static const char *const CLEAR[] = {"existing code", "same as before", "code here",
+                                        "previous code", "remaining code", "for brevity"};
+    static const char *const VAGUE[] = {"rest of",    "unchanged",        "omitted",
+                                        "other code", "remains the same", "remain the same"};
+    static const char *const CODE[] = {"code",   "file",   "function", "class", "method",  "implementation",
+                                       "module", "script", "logic",    "body",  "the rest"};
+    bool is_comment;
+    Str s = comment_text(line, &is_comment), mark = S("\xE2\x80\xA6");
+    if (is_dots(s))
+        return true;
+    bool begins = str_starts(s, S("...")) || str_starts(s, mark);
+    bool has_dots = begins || str_ends(s, S("...")) || str_ends(s, mark);
+    if ((!is_comment && !begins) || s.len > LONGEST_PLACEHOLDER)
+        return false;
+    if (says_phrase(s, has_dots, CLEAR, sizeof CLEAR / sizeof *CLEAR))
+        return true;
+    bool is_about_code =
+        has_dots || has_any(s, CODE, sizeof CODE / sizeof *CODE) || str_find_char(s, ' ', 0) == STR_NONE;
+    return is_about_code && says_phrase(s, has_dots, VAGUE, sizeof VAGUE / sizeof *VAGUE);
+}
+
+/* The line above line i that is not blank; i for none. */
+static size_t line_above(const LineTable *text, size_t i) {
+    for (size_t above = i; above-- > 0;)
+        if (!line_is_blank(text->lines[above]))
+            return above;
+    return i;
+}
+
+/* Line i, "..." alone, is all there is below a line that opens a body (a stub, a method of a protocol). */
+static bool is_stub(const LineTable *text, size_t i) {
+    size_t above = line_above(text, i), below = i + 1, indent = line_indent(text->lines[i]).len;
+    while (below < text->count && line_is_blank(text->lines[below]))
+        below++;
+    Str head = str_trim(text->lines[above]);
+    return above < i && (str_ends(head, S(":")) || str_ends(head, S("\"\"\""))) &&
+           line_indent(text->lines[above]).len <= indent &&
+           (below == text->count || line_indent(text->lines[below]).len < indent);
+}
+
+/* The first line that stands for text left out and is not in old_text. A stub whose head is in old_text
+ * stands for the body that was there. */
+static bool find_placeholder(Str new_text, Str old_text, Str *line) {
+    Arena scratch = {0};
+    bool is_found = false;
+    for (Str rest = new_text; !is_found && str_next_line(&rest, line);)
+        is_found = is_placeholder(*line);
+    if (!is_found)
+        return false;
+    LineTable new = line_table(new_text, &scratch), old = line_table(old_text, &scratch);
+    LineNames names = line_names(new.count + old.count, &scratch);
+    for (size_t i = 0; i < old.count; i++)
+        line_name(&names, str_trim(old.lines[i]));
+    uint32_t known = names.count;
+    is_found = false;
+    for (size_t i = 0; i < new.count && !is_found; i++) {
+        *line = new.lines[i];
+        if (!is_placeholder(*line) || line_name(&names, str_trim(*line)) < known)
+            continue;
+        size_t above = line_above(&new, i);
+        is_found = !is_dots(str_trim(*line)) || !is_stub(&new, i) ||
+                   line_name(&names, str_trim(new.lines[above])) < known;
+    }
+    arena_free(&scratch);
+    return is_found;
 }
 
 bool check_placeholder(Str text, Str old_text, Err *err) {

@@ -2,7 +2,7 @@
  * level with one. The door to the other kinds too. */
 #include "diff/edit_locate_internal.h"
 
-enum { NUMBER_DIGITS = 6 };
+enum { NUMBER_DIGITS = 6, LEAST_SAYING = 16 };
 #define BYTE_ORDER_MARK S("\xEF\xBB\xBF")
 
 static bool is_blank_text(Str text) {
@@ -127,7 +127,12 @@ static bool number_prefix(Str line, long *number, size_t *len) {
         *number = *number * 10 + (line.ptr[i] - '0');
     if (digits == 0 || digits > NUMBER_DIGITS || i == line.len)
         return false;
-    char sign = line.ptr[i];
+    size_t blanks = i;
+    while (i < line.len && line.ptr[i] == ' ')
+        i++;
+    char sign = i < line.len ? line.ptr[i] : 0;
+    if (i > blanks && sign != '|')
+        return false;
     if (sign != '|' && sign != ':' && sign != '\t')
         return false;
     i++;
@@ -155,6 +160,16 @@ static bool strip_numbers(Str text, bool is_rising, Arena *arena, Str *out) {
     return ok && !stripped.failed;
 }
 
+/* Some lines begin as a quotation with numbers does. */
+static bool has_numbers(Str text) {
+    long number;
+    size_t len;
+    for (Str rest = text, line; str_next_line(&rest, &line);)
+        if (number_prefix(line, &number, &len))
+            return true;
+    return false;
+}
+
 static bool try_without_numbers(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena,
                                 Place *out, bool *found, Err *err) {
     Edit bare = *edit;
@@ -164,7 +179,37 @@ static bool try_without_numbers(const Locate *l, const Edit *edit, const EditHel
     if (!strip_numbers(edit->new_text, false, arena, &bare.new_text))
         bare.new_text = edit->new_text;
     Locate other = {l->file, line_table(bare.old_text, l->scratch), l->scratch};
-    return is_blank_text(bare.old_text) || try_levels(&other, &bare, help, arena, out, found, err);
+    if (is_blank_text(bare.old_text) || !try_levels(&other, &bare, help, arena, out, found, err))
+        return is_blank_text(bare.old_text);
+    return !*found || bare.new_text.ptr != edit->new_text.ptr || !has_numbers(edit->new_text) ||
+           err_set(err, ERR_INVALID,
+                   "line numbers stand before some lines of the new text; write the lines without numbers");
+}
+
+/* ---- a fence around each of the two texts ---- */
+
+static bool strip_fence(Str text, Arena *scratch, Str *out) {
+    LineTable table = line_table(text, scratch);
+    size_t last = table.count;
+    while (last && line_is_blank(table.lines[last - 1]))
+        last--;
+    if (last < 2 || !str_starts(table.lines[0], S("```")) ||
+        !str_eq(str_trim(table.lines[last - 1]), S("```")))
+        return false;
+    *out = str_slice(text, line_begin(&table, 1), line_begin(&table, last - 1));
+    return true;
+}
+
+static bool try_without_fence(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena,
+                              Place *out, bool *found, Err *err) {
+    Edit bare = *edit;
+    *found = false;
+    if (!strip_fence(edit->old_text, l->scratch, &bare.old_text) || is_blank_text(bare.old_text))
+        return true;
+    if (edit->new_text.len && !strip_fence(edit->new_text, l->scratch, &bare.new_text))
+        return true;
+    Locate other = {l->file, line_table(bare.old_text, l->scratch), l->scratch};
+    return try_levels(&other, &bare, help, arena, out, found, err);
 }
 
 /* ---- search/replace ---- */
@@ -197,6 +242,24 @@ static bool locate_empty(const Locate *l, const Edit *edit, Arena *arena, Place 
                    "to insert next to");
 }
 
+/* Whether finding the new text shows that the edit was made: a short line may stand anywhere. What only
+ * takes lines away must show what it leaves on both sides. */
+static bool says_enough(const Edit *edit, Arena *scratch) {
+    LineTable new = line_table(edit->new_text, scratch), old = line_table(edit->old_text, scratch);
+    LineNames names = line_names(new.count + old.count, scratch);
+    for (size_t i = 0; i < old.count; i++)
+        line_name(&names, str_trim(old.lines[i]));
+    uint32_t known = names.count;
+    size_t signs = 0, lines = 0, added = 0;
+    for (size_t i = 0; i < new.count; i++) {
+        Str line = str_trim(new.lines[i]);
+        lines += line.len > 0;
+        signs += line.len;
+        added += line_name(&names, line) >= known;
+    }
+    return lines >= 2 || (added && signs >= LEAST_SAYING);
+}
+
 static bool locate_replace(const Locate *l, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
                            Err *err) {
     bool found;
@@ -206,9 +269,11 @@ static bool locate_replace(const Locate *l, const Edit *edit, const EditHelp *he
         return locate_empty(l, edit, arena, out, err);
     if (!try_levels(l, edit, help, arena, out, &found, err))
         return false;
-    if (!found && place_is_applied(l, edit->new_text, out))
+    if (!found && says_enough(edit, l->scratch) && place_is_applied(l, edit->new_text, out))
         return true;
     if (!found && !try_without_numbers(l, edit, help, arena, out, &found, err))
+        return false;
+    if (!found && !try_without_fence(l, edit, help, arena, out, &found, err))
         return false;
     return found || fail_not_found(l, err);
 }

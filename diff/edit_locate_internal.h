@@ -56,6 +56,10 @@ void hits_choose(const Locate *locate, const Edit *edit, const EditHelp *help, s
  * `least`. */
 double line_similarity(Str a, Str b, double least);
 
+/* Whether an old line that is similar to a file line shows all of its words, so that replacing it loses
+ * nothing unseen. */
+bool shows_line(Str old, Str file);
+
 /* The bytes that go to the place: unchanged lines keep the file's bytes, changed ones get its indentation and
  * line ends. False when lines of the file that the edit does not show would be lost. */
 bool place_text(const Locate *locate, const Match *match, Str new_text, Arena *arena, Str *out);
@@ -82,10 +86,10 @@ bool fail_not_found(const Locate *locate, Err *err);
 /* Typographic quotes, dashes and blanks as ASCII. */
 Str fold_punctuation(Str line, Arena *arena);
 Str line_indent(Str line);
+bool contains_nocase(Str s, Str needle);
 
-/* Whether text holds a line that stands for text left out ("... rest of the code") and is not in old_text. */
-bool find_placeholder(Str text, Str old_text, Str *line);
-/* The same as an error: false with its sentence when there is one. */
+/* False with a sentence when text holds a line that stands for text left out ("... rest of the code") and is
+ * not in old_text. */
 bool check_placeholder(Str text, Str old_text, Err *err);
 
 #endif

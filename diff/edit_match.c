@@ -148,6 +148,51 @@ static bool is_uniform_shift(const Str *file, const Str *old, size_t count, size
     return true;
 }
 
+static bool is_all(Str s, char c) {
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] != c)
+            return false;
+    return true;
+}
+
+/* Spaces stand for tabs, or tabs for spaces, always as many for one. */
+static bool is_tab_swap(const Str *file, const Str *old, size_t count, size_t *steps) {
+    size_t unit = 0;
+    bool has_tabs = false;
+    for (size_t i = 0; i < count; i++, (*steps)++) {
+        Str there = line_indent(file[i]), here = line_indent(old[i]);
+        if (line_is_blank(old[i]) || (!there.len && !here.len))
+            continue;
+        bool is_tabs_there = is_all(there, '\t') && is_all(here, ' ');
+        Str tabs = is_tabs_there ? there : here, spaces = is_tabs_there ? here : there;
+        if (!tabs.len || !is_all(tabs, '\t') || !is_all(spaces, ' ') || spaces.len % tabs.len)
+            return false;
+        if (unit && (has_tabs != is_tabs_there || unit != spaces.len / tabs.len))
+            return false;
+        has_tabs = is_tabs_there;
+        unit = spaces.len / tabs.len;
+    }
+    return unit == 2 || unit == 4 || unit == 8;
+}
+
+/* Only the first line lost its indentation, as where a quotation began at its first word. */
+static bool is_first_bare(const Str *file, const Str *old, size_t count, size_t *steps) {
+    bool has_more = false;
+    if (line_indent(old[0]).len || line_is_blank(old[0]))
+        return false;
+    for (size_t i = 1; i < count; i++, (*steps)++) {
+        if (!line_is_blank(old[i]) && !str_eq(line_indent(file[i]), line_indent(old[i])))
+            return false;
+        has_more = has_more || !line_is_blank(old[i]);
+    }
+    return has_more;
+}
+
+static bool is_shifted(const Str *file, const Str *old, size_t count, size_t *steps) {
+    return is_uniform_shift(file, old, count, steps) || is_tab_swap(file, old, count, steps) ||
+           is_first_bare(file, old, count, steps);
+}
+
 /* Where the pattern may start again after a mismatch: Knuth, Morris, Pratt 1977. */
 static size_t *failure_links(const uint32_t *pattern, size_t count, Arena *scratch) {
     size_t *links = ARENA_ARRAY(scratch, size_t, count + 1);
@@ -181,8 +226,8 @@ Hits match_lines(const Locate *locate, const LineTable *lines, size_t first, siz
         while (k && (k == count || name != pattern[k]))
             k = links[k];
         k += name == pattern[k];
-        if (k == count && (level < MATCH_INDENT || is_uniform_shift(file->lines + i + 1 - count,
-                                                                    lines->lines + first, count, &steps)))
+        if (k == count && (level < MATCH_INDENT ||
+                           is_shifted(file->lines + i + 1 - count, lines->lines + first, count, &steps)))
             LIST_PUSH(locate->scratch, hits.lines, hits.count, hits.capacity, i + 1 - count);
         hits.is_exhausted = steps > MOST_STEPS;
         if (hits.is_exhausted)

@@ -40,6 +40,8 @@ static void read_line(EditParser *parser, size_t end) {
     Span line = {s->line_begin, end};
     s->line_begin = end;
     s->line_number++;
+    if (parser->format == EDIT_ANY)
+        edit_drop_thinking(parser, &line);
     if (s->err.code)
         return;
     switch (parser->format) {

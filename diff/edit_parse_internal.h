@@ -55,6 +55,7 @@ typedef struct OpenForm {
     size_t signs, depth; /* its length; fences open inside (Markdown) */
     size_t lines;        /* that are not blank, so far */
     bool is_in_fence;    /* an envelope inside a fence */
+    bool is_new;         /* a file that is not there yet, named in a sentence */
 } OpenForm;
 
 struct EditParserState {
@@ -74,7 +75,8 @@ struct EditParserState {
     bool is_fence_open;  /* a fence was opened above the last block */
     bool is_after_block; /* only blank lines since the last block */
     bool is_after_file;  /* the line before closed a whole file or a diff */
-    bool has_started, is_thinking;
+    bool has_started, has_thought;
+    Str thinking_end;   /* what ends the thinking that is read; empty: none is */
     Str doubtful;       /* the path of a file whose fence may have been closed by a fence of its content */
     bool is_doubt_sure; /* another bare fence settles it */
     Err err;            /* the first thing wrong */
@@ -85,6 +87,8 @@ void edit_any_line(EditParser *parser, Span line);
 void edit_block_line(EditParser *parser, Span line);
 void edit_label_line(EditParser *parser, Span line);
 void edit_any_end(EditParser *parser);
+/* "</think>" that nothing opened: what was read so far was thinking and is forgotten. */
+void edit_drop_thinking(EditParser *parser, Span *line);
 void edit_block_end(EditParser *parser);
 void edit_label_end(EditParser *parser);
 
@@ -146,8 +150,10 @@ bool marker_read(Str line, char sign, Marker *out);
 /* The line is a fence; *info is what follows its signs. */
 bool fence_read(Str line, Str *info);
 bool looks_like_path(Str s);
-/* A path, or a name that only files have ("Makefile"). */
+/* A path, or a name that only files have ("Makefile"); no call, address or "a.py:12". */
 bool is_file_name(Str s);
+/* "a.py:12-20" is a.py. */
+Str path_without_lines(Str path);
 bool is_markdown(Str path);
 Str strip_ends(Str s, const char *front, const char *back);
 /* The path that a line above a block gives; empty for none. *is_alone: the line says nothing else. */
@@ -156,6 +162,7 @@ Str path_in_line(Str line, bool *is_alone);
 Str path_in_fence(Str info);
 /* Decimal digits at *at, at most six. */
 bool number_read(Str s, size_t *at, size_t *out);
+bool contains_nocase(Str s, Str needle);
 
 /* ---- special blocks (edit_special.c) ---- */
 

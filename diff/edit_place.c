@@ -1,5 +1,7 @@
 #include "diff/edit_locate_internal.h"
 
+enum { MOST_NEAR = 2000 };
+
 typedef struct Writer {
     const Locate *locate;
     const Match *match;
@@ -53,27 +55,52 @@ static Shift shift_between(Str here, Str there) {
     return (Shift){here, there};
 }
 
-/* The shift of the paired old line that a new line goes by: the nearest at or above old line `near` whose
- * indentation it shares, else the nearest one at all, whether above or below. */
+/* The shift of the paired old line that a new line goes by: the nearest to old line `near` whose indentation
+ * it shares, else the nearest of those that stand deepest at or above its level, else the nearest at all. */
 static Shift shift_near(const Writer *w, size_t near, Str indent) {
     const Match *m = w->match;
-    Shift any = {S(""), S("")};
-    bool has_any = false;
-    for (size_t step = 0; step < 2 * m->count + 2; step++) {
+    Shift best = {S(""), S("")};
+    size_t depth = 0;
+    bool has_best = false;
+    for (size_t step = 0; step < 2 * m->count + 2 && step < MOST_NEAR; step++) {
         size_t away = step / 2, i = step % 2 ? near + away + 1 : near - away;
-        if (i >= m->count || m->file_line[i] == NO_LINE)
+        if (i >= m->count || m->file_line[i] == NO_LINE || line_is_blank(w->locate->old.lines[m->first + i]))
             continue;
-        Str old = w->locate->old.lines[m->first + i];
-        if (line_is_blank(old))
-            continue;
-        Shift shift = shift_between(line_indent(old), line_indent(w->locate->file.lines[m->file_line[i]]));
-        if (str_eq(line_indent(old), indent))
+        Str here = line_indent(w->locate->old.lines[m->first + i]);
+        Shift shift = shift_between(here, line_indent(w->locate->file.lines[m->file_line[i]]));
+        if (str_eq(here, indent))
             return shift;
-        if (!has_any && str_starts(indent, shift.removed))
-            any = shift;
-        has_any = has_any || str_starts(indent, shift.removed);
+        size_t this_depth = str_starts(indent, here) ? here.len + 1 : 0;
+        if (!str_starts(indent, shift.removed) || (has_best && this_depth <= depth))
+            continue;
+        best = shift;
+        depth = this_depth;
+        has_best = true;
     }
-    return any;
+    return best;
+}
+
+static bool is_only(Str s, char c) {
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] != c)
+            return false;
+    return s.len > 0;
+}
+
+/* Where tabs became spaces or the reverse, what is indented further goes the same way. */
+static Str swap_deeper(Writer *w, Shift shift, Str body) {
+    bool to_tabs = is_only(shift.removed, ' ') && is_only(shift.added, '\t');
+    bool to_spaces = is_only(shift.removed, '\t') && is_only(shift.added, ' ');
+    if (!to_tabs && !to_spaces)
+        return body;
+    size_t from = to_tabs ? shift.removed.len / shift.added.len : 1,
+           to = to_tabs ? 1 : shift.added.len / shift.removed.len;
+    while (from && body.len >= from && is_only(str_slice(body, 0, from), to_tabs ? ' ' : '\t')) {
+        body = str_from(body, from);
+        for (size_t i = 0; i < to; i++)
+            buf_char(&w->text, to_tabs ? '\t' : ' ');
+    }
+    return body;
 }
 
 static void put_new_line(Writer *w, Str line, size_t near) {
@@ -83,7 +110,7 @@ static void put_new_line(Writer *w, Str line, size_t near) {
         Shift shift = shift_near(w, near, indent);
         if (str_starts(indent, shift.removed)) {
             buf_str(&w->text, shift.added);
-            body = str_from(body, shift.removed.len);
+            body = swap_deeper(w, shift, str_from(body, shift.removed.len));
         }
     }
     buf_str(&w->text, body);
@@ -103,6 +130,9 @@ static bool take_old_line(Writer *w, size_t i, bool stays) {
     if (at == NO_LINE)
         return true;
     if (at > w->next_file && (w->is_after_change || !stays))
+        return false;
+    if (!stays && w->match->level == MATCH_SIMILAR &&
+        !shows_line(w->locate->old.lines[w->match->first + i], w->locate->file.lines[at]))
         return false;
     for (; w->next_file < at; w->next_file++)
         put_file_line(w, w->next_file);

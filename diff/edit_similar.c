@@ -62,6 +62,80 @@ double line_similarity(Str a, Str b, double least) {
     return 2.0 * row[b.len] / both;
 }
 
+/* ---- words ---- */
+
+static bool is_word_sign(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           (unsigned char)c >= 0x80;
+}
+
+static Str next_word(Str s, size_t *at) {
+    while (*at < s.len && !is_word_sign(s.ptr[*at]))
+        (*at)++;
+    size_t begin = *at;
+    while (*at < s.len && is_word_sign(s.ptr[*at]))
+        (*at)++;
+    return str_slice(s, begin, *at);
+}
+
+/* All words of `few` stand in `many` in this order; *is_all: it has no others. */
+static bool has_words(Str many, Str few, bool *is_all) {
+    size_t m = 0, f = 0;
+    *is_all = true;
+    for (;;) {
+        Str word = next_word(few, &f), other = next_word(many, &m);
+        while (other.len && !str_eq(other, word)) {
+            *is_all = false;
+            other = next_word(many, &m);
+        }
+        if (!word.len)
+            return true;
+        if (!other.len)
+            return false;
+    }
+}
+
+static bool is_comment(Str line) {
+    static const char *const OPENINGS[] = {"//", "# ", "/*", "* ", "-- ", "; ", "<!--", "% ", "\"\"\""};
+    Str s = str_trim(line);
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof *OPENINGS; i++)
+        if (str_starts(s, str_of(OPENINGS[i])))
+            return true;
+    return false;
+}
+
+/* The line without the comment behind its code. */
+static Str code_part(Str line) {
+    static const char *const OPENINGS[] = {" //", "/*", " # ", " -- "};
+    Str code = line;
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof *OPENINGS; i++) {
+        size_t at = str_find(code, str_of(OPENINGS[i]), 0);
+        code = at == STR_NONE || at == 0 ? code : str_slice(code, 0, at);
+    }
+    return code;
+}
+
+/* Two lines of code that differ in a word are two lines, however alike: "test_add_small" is not
+ * "test_add_tiny". One may have words that the other left out. */
+static bool may_be_same(Str a, Str b) {
+    bool is_all;
+    if (is_comment(a) && is_comment(b))
+        return true;
+    a = code_part(a);
+    b = code_part(b);
+    return has_words(a, b, &is_all) || has_words(b, a, &is_all);
+}
+
+bool shows_line(Str old, Str file) {
+    bool is_all;
+    old = str_trim(old);
+    file = str_trim(file);
+    if (str_eq(old, file) || (is_comment(old) && is_comment(file)))
+        return true;
+    bool is_cut = str_starts(file, old) && file.len > old.len;
+    return !is_cut && has_words(file, old, &is_all) && is_all;
+}
+
 /* What pairing the two lines is worth; 0 when they are not alike. */
 static float pair_worth(Alike *alike, size_t old, size_t file) {
     Str a = alike->old[old], b = alike->file[file];
@@ -73,6 +147,8 @@ static float pair_worth(Alike *alike, size_t old, size_t file) {
     if (2 * (double)(a.len < b.len ? a.len : b.len) >= LEAST_ALIKE * (double)(a.len + b.len))
         alike->steps += a.len * b.len / 8;
     double likeness = alike->steps > MOST_STEPS ? 0 : line_similarity(a, b, LEAST_ALIKE);
+    if (likeness >= LEAST_ALIKE && !may_be_same(a, b))
+        return 0;
     return likeness >= LEAST_ALIKE ? (float)likeness : 0;
 }
 
@@ -156,6 +232,17 @@ static bool overlaps(const Cell *ends, size_t a, size_t b) {
     return ends[a].start < (int32_t)b && ends[b].start < (int32_t)a;
 }
 
+/* The old text shows a line of code that is not in the file: it is about another place, or another state of
+ * the file. */
+static bool has_invented(const Locate *l, const Match *m) {
+    for (size_t i = 0; i < m->count; i++) {
+        Str line = l->old.lines[m->first + i];
+        if (m->file_line[i] == NO_LINE && !line_is_blank(line) && !is_comment(line))
+            return true;
+    }
+    return false;
+}
+
 static Hits align_all(const Locate *l, Match *m) {
     Hits hits = {0};
     size_t solid = 0;
@@ -188,7 +275,7 @@ static Hits align_all(const Locate *l, Match *m) {
     m->file_count = best - m->file_first;
     alike.steps = 0;
     pair_lines(l, m, &alike);
-    return hits;
+    return has_invented(l, m) ? (Hits){0} : hits;
 }
 
 /* In a file too long to align as a whole: only the part that shares most lines with the old text, and only

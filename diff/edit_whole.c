@@ -2,6 +2,8 @@
  * others get its line ends, and its end stays with or without a line end. */
 #include "diff/edit_locate_internal.h"
 
+enum { SMALL_FILE = 10 };
+
 static bool same_line(Str a, Str b) {
     return str_eq(line_body(a), line_body(b)) && str_ends(a, S("\n")) == str_ends(b, S("\n"));
 }
@@ -48,13 +50,52 @@ static bool keep_lines(const Str *old, size_t old_count, const Str *new, size_t 
     return true;
 }
 
+/* Half of the lines must remain; of a file of a few lines a third, of one of three lines any. */
 static bool check_shrink(const LineTable *file, const LineTable *new, const EditHelp *help, Err *err) {
-    if ((help && help->may_shrink) || 2 * new->count >= file->count)
+    size_t most = file->count < SMALL_FILE ? 3 : 2;
+    if ((help && help->may_shrink) || (file->count <= 3 && new->count) || most * new->count >= file->count)
         return true;
     return err_set(err, ERR_INVALID,
-                   "the whole file given has %zu lines, but the file has %zu: more than half would be lost; "
+                   "the whole file given has %zu lines, but the file has %zu: more than %s would be lost; "
                    "give all of it, or replace only the part that changes",
-                   new->count, file->count);
+                   new->count, file->count, most == 3 ? "two thirds" : "half");
+}
+
+/* Lines that say something and go without others in their place. */
+static size_t lost_lines(const LineTable *file, const Hunk *hunk) {
+    size_t lost = 0;
+    for (size_t i = hunk->old_start; i < hunk->old_start + hunk->old_count; i++)
+        lost += !line_is_blank(file->lines[i]);
+    return hunk->old_count < 4 * hunk->new_count || lost < hunk->new_count ? 0 : lost - hunk->new_count;
+}
+
+/* A part of the file is not the file: where much of its beginning or end is just not there, the reply was
+ * cut, or shows only what it is about. */
+static bool check_part(const LineTable *file, Str new_text, const EditHelp *help, Arena *scratch, Err *err) {
+    Hunks hunks;
+    if (help && (help->may_shrink || help->may_remove))
+        return true;
+    if (!diff_lines(S(""), plain_lines(file->lines, file->count, scratch), new_text, scratch, &hunks, err))
+        return false;
+    if (!hunks.count)
+        return true;
+    const Hunk *first = &hunks.items[0], *last = &hunks.items[hunks.count - 1];
+    bool is_head = first->old_start == 0, is_tail = last->old_start + last->old_count == file->count;
+    size_t solid = 0, head = is_head ? lost_lines(file, first) : 0,
+           tail = is_tail && last != first ? lost_lines(file, last) : 0;
+    if (is_tail && last == first && !is_head)
+        tail = lost_lines(file, last);
+    for (size_t i = 0; i < file->count; i++)
+        solid += !line_is_blank(file->lines[i]);
+    if (head + tail < 2 || 4 * (head + tail) <= solid || (is_head && is_tail && first == last))
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "the text given as the whole file lacks %zu lines at its %s; give all of it, or replace "
+                   "only the part that changes",
+                   head + tail,
+                   !tail   ? "beginning"
+                   : !head ? "end"
+                           : "beginning and end");
 }
 
 bool locate_whole(const LineTable *file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,
@@ -68,7 +109,8 @@ bool locate_whole(const LineTable *file, const Edit *edit, const EditHelp *help,
     while (old_end > first && new_end > first && same_line(file->lines[old_end - 1], new.lines[new_end - 1]))
         old_end--, new_end--;
     Buf middle = {0};
-    bool ok = check_shrink(file, &new, help, err);
+    bool ok = check_shrink(file, &new, help, err) &&
+              check_part(file, plain_lines(new.lines, new.count, &scratch), help, &scratch, err);
     if (ok && has_mixed_ends(file))
         ok = keep_lines(file->lines + first, old_end - first, new.lines + first, new_end - first, &scratch,
                         &middle, err);

@@ -73,6 +73,36 @@ static Str after_word(Str s) {
     return s;
 }
 
+static bool is_one_of(Str s, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (str_eq_nocase(s, str_of(names[i])))
+            return true;
+    return false;
+}
+
+/* "a.py (new file)": a remark behind a path that says nothing about which part of it is meant. */
+static Str without_remark(Str s) {
+    static const char *const WORDS[] = {"new",      "new file",      "updated", "updated file", "modified",
+                                        "complete", "complete file", "full",    "full file",    "whole file",
+                                        "created",  "changed",       "final"};
+    size_t open = str_rfind_char(s, '(');
+    if (open == STR_NONE || open == 0 || !str_ends(s, S(")")))
+        return s;
+    Str remark = str_slice(s, open + 1, s.len - 1);
+    return is_one_of(remark, WORDS, sizeof WORDS / sizeof *WORDS) ? str_trim(str_slice(s, 0, open)) : s;
+}
+
+static size_t line_suffix(Str s) {
+    size_t end = s.len;
+    while (end && ((s.ptr[end - 1] >= '0' && s.ptr[end - 1] <= '9') || s.ptr[end - 1] == '-'))
+        end--;
+    return end && end < s.len && s.ptr[end - 1] == ':' ? end - 1 : s.len;
+}
+
+Str path_without_lines(Str path) {
+    return str_slice(path, 0, line_suffix(path));
+}
+
 /* The only word of a sentence that looks like a path; a name in back quotes wins. */
 static Str path_in_sentence(Str s) {
     Str found = S("");
@@ -103,6 +133,7 @@ Str path_in_line(Str line, bool *is_alone) {
     s = str_trim(strip_ends(after_word(s), "*` \t\"'", "*` \t\"'"));
     if (str_ends(s, S(":")))
         s = strip_ends(s, "", ":*`");
+    s = strip_ends(without_remark(s), "", "*`: ");
     *is_alone = str_find_char(s, ' ', 0) == STR_NONE;
     if (*is_alone) {
         bool is_bare_name = !looks_like_path(s) && s.len && s.len < 64 && str_eq(s, str_trim(line));
@@ -126,24 +157,50 @@ Str path_in_fence(Str info) {
     return looks_like_path(word) ? word : S("");
 }
 
-static bool is_one_of(Str s, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (str_eq_nocase(s, str_of(names[i])))
-            return true;
-    return false;
+static Str last_part(Str path) {
+    size_t slash = str_rfind_char(path, '/');
+    return slash == STR_NONE ? path : str_from(path, slash + 1);
+}
+
+bool edit_names_file(Str path) {
+    static const char *const NAMES[] = {"Makefile", "GNUmakefile", "Dockerfile", "Gemfile",     "Rakefile",
+                                        "Justfile", "Procfile",    "LICENSE",    "COPYING",     "README",
+                                        "BUILD",    "WORKSPACE",   "CHANGELOG",  "Vagrantfile", "Jenkinsfile",
+                                        "NEWS",     "AUTHORS",     "TODO",       "CODEOWNERS"};
+    static const char *const ENDS[] = {
+        "adoc",  "asm",   "awk",  "bash",   "bat",   "bzl",   "c",   "cc",  "cfg",   "cjs",    "clj",
+        "cmake", "conf",  "cpp",  "cs",     "css",   "csv",   "cu",  "cxx", "dart",  "diff",   "el",
+        "elm",   "env",   "erl",  "ex",     "exs",   "fish",  "fs",  "go",  "gql",   "gradle", "h",
+        "hbs",   "hh",    "hpp",  "hs",     "htm",   "html",  "hxx", "in",  "inc",   "ini",    "ipynb",
+        "java",  "jinja", "jl",   "js",     "json",  "jsx",   "kt",  "kts", "less",  "lock",   "lua",
+        "m",     "md",    "mdx",  "mjs",    "mk",    "ml",    "mm",  "mod", "nix",   "php",    "pl",
+        "plist", "pm",    "po",   "proto",  "ps1",   "py",    "pyi", "pyx", "r",     "rb",     "rs",
+        "rst",   "s",     "sass", "sbt",    "scala", "scss",  "sh",  "sql", "sum",   "svg",    "swift",
+        "tcl",   "tex",   "tf",   "toml",   "tpl",   "ts",    "tsv", "tsx", "txt",   "vim",    "vue",
+        "wat",   "xml",   "yaml", "svelte", "yml",   "zig",   "zsh", "cmd", "tmpl",  "ld",     "kdl",
+        "ron",   "j2",    "erb",  "mts",    "cts",   "astro", "sol", "d",   "patch", "service"};
+    Str name = last_part(path);
+    size_t dot = str_rfind_char(name, '.');
+    if (str_contains(path, S("://")) || name.len == 0)
+        return false;
+    if (dot == STR_NONE)
+        return is_one_of(name, NAMES, sizeof NAMES / sizeof *NAMES);
+    return (dot == 0 && name.len > 1) || is_one_of(str_from(name, dot + 1), ENDS, sizeof ENDS / sizeof *ENDS);
 }
 
 bool is_file_name(Str s) {
-    static const char *const NAMES[] = {"Makefile", "Dockerfile", "Gemfile",     "Rakefile",   "Justfile",
-                                        "Procfile", "LICENSE",    "COPYING",     "README",     "CHANGELOG",
-                                        "BUILD",    "WORKSPACE",  "Vagrantfile", "Jenkinsfile"};
-    return looks_like_path(s) || is_one_of(s, NAMES, sizeof NAMES / sizeof *NAMES);
+    if (edit_names_file(s))
+        return looks_like_path(s) || str_find_char(s, '.', 0) == STR_NONE;
+    for (size_t i = 0; i < s.len; i++)
+        if (str_find_char(S("(){}[]=,;!&'$#"), s.ptr[i], 0) != STR_NONE)
+            return false;
+    return looks_like_path(s) && !str_contains(s, S("://")) && line_suffix(s) == s.len;
 }
 
 bool is_markdown(Str path) {
     static const char *const ENDS[] = {"md", "markdown", "mdx", "mkd", "qmd", "rmd", "rst", "adoc", "txt"};
     size_t dot = str_rfind_char(path, '.');
-    Str name = str_from(path, str_rfind_char(path, '/') == STR_NONE ? 0 : str_rfind_char(path, '/') + 1);
+    Str name = last_part(path);
     if (dot == STR_NONE)
         return str_eq_nocase(name, S("README")) || str_eq_nocase(name, S("CHANGELOG"));
     return is_one_of(str_from(path, dot + 1), ENDS, sizeof ENDS / sizeof *ENDS);

@@ -1,6 +1,6 @@
 #include "planner/blocks_take.h"
 
-enum { PROSE_SHOWN = 400 };
+enum { PROSE_SHOWN = 400, MOST_EDITS = 2000 };
 
 /* ---- one edit ---- */
 
@@ -10,9 +10,20 @@ static bool may_create(const Edit *edit) {
 
 static FileWork *edit_target(Turn *turn, const Edit *edit, Err *err) {
     FileWork *file = turn_file(turn, edit->path, err);
+    if (!file && edit->other_path.len && !(may_create(edit) && edit_names_file(edit->path))) {
+        *err = (Err){0};
+        file = turn_file(turn, edit->other_path, err);
+    }
     if (file || err->code != ERR_NOT_FOUND)
         return file;
     *err = (Err){0};
+    if (edit->kind == EDIT_WHOLE && str_find_char(edit->path, '/', 0) == STR_NONE &&
+        !edit_names_file(edit->path)) {
+        err_set(err, ERR_NOT_FOUND,
+                "there is no file %.*s; to create it, use a block with an empty SEARCH part",
+                STR_ARG(edit->path));
+        return NULL;
+    }
     if (may_create(edit))
         return turn_new_file(turn, edit->path, err);
     err_set(err, ERR_NOT_FOUND,
@@ -21,13 +32,26 @@ static FileWork *edit_target(Turn *turn, const Edit *edit, Err *err) {
     return NULL;
 }
 
-static bool asks_to_remove(const Request *r) {
-    static const char *const VERBS[] = {"delete", "remove", "drop", "strip", "empty", "clear", "shorten"};
+static bool says_one(const Request *r, const char *const *words, size_t count) {
     for (size_t w = 0; w < r->word_count; w++)
-        for (size_t v = 0; v < sizeof VERBS / sizeof *VERBS; v++)
-            if (str_eq_nocase(r->words[w].text, str_of(VERBS[v])))
+        for (size_t i = 0; i < count; i++)
+            if (str_eq_nocase(r->words[w].text, str_of(words[i])))
                 return true;
     return false;
+}
+
+static bool asks_to_remove(const Request *r) {
+    static const char *const VERBS[] = {"delete", "remove", "drop", "strip", "empty", "clear", "shorten"};
+    return says_one(r, VERBS, sizeof VERBS / sizeof *VERBS);
+}
+
+/* Much is to go, not just something: a snippet must not pass for what is left of a file. */
+static bool asks_to_shrink(const Request *r) {
+    static const char *const VERBS[] = {"strip", "empty", "clear", "shorten"};
+    static const char *const AMOUNTS[] = {"all",  "most", "everything", "rest",  "half",
+                                          "only", "but",  "except",     "whole", "entire"};
+    return says_one(r, VERBS, sizeof VERBS / sizeof *VERBS) ||
+           (asks_to_remove(r) && says_one(r, AMOUNTS, sizeof AMOUNTS / sizeof *AMOUNTS));
 }
 
 static bool locate_move(Turn *turn, const Edit *edit, TakenEdit *item, Err *err) {
@@ -48,7 +72,8 @@ static bool locate_item(Turn *turn, const Edit *edit, TakenEdit *item, Err *err)
     FileWork *file = item->file;
     EditHelp help = {.ctx = file,
                      .find_symbol = file->language == LANGUAGE_NONE ? NULL : take_find_symbol,
-                     .may_shrink = asks_to_remove(&turn->request)};
+                     .may_shrink = asks_to_shrink(&turn->request),
+                     .may_remove = asks_to_remove(&turn->request)};
     if (edit->kind == EDIT_MOVE)
         return locate_move(turn, edit, item, err);
     if (edit->kind == EDIT_DELETE)
@@ -132,20 +157,24 @@ static void forget_changes(Turn *turn) {
     }
 }
 
+/* Edits of the same text are left to edit_apply, which names the line. */
 static bool check_rivals(const Taken *taken, const FileWork *file, Err *err) {
-    for (size_t i = 0; i < taken->count; i++)
-        for (size_t k = 0; k < i && taken->items[i].file == file; k++) {
-            if (!are_rivals(&taken->items[k], &taken->items[i]))
-                continue;
-            bool is_text = is_text_edit(&taken->items[i]) && is_text_edit(&taken->items[k]);
-            bool is_whole = taken->items[i].kind == EDIT_WHOLE || taken->items[k].kind == EDIT_WHOLE;
-            if (is_text && !is_whole)
-                continue; /* edit_apply names the line */
-            return err_set(err, ERR_CONFLICT, "%.*s is %s and changed otherwise too; send only one of both",
-                           STR_ARG(file->path.relative),
-                           is_whole && is_text ? "given whole" : "deleted or moved");
-        }
-    return true;
+    size_t texts = 0, wholes = 0, deletions = 0, moves = 0;
+    for (size_t i = 0; i < taken->count; i++) {
+        const TakenEdit *item = &taken->items[i];
+        if (item->file != file)
+            continue;
+        texts += is_text_edit(item);
+        wholes += item->kind == EDIT_WHOLE;
+        deletions += item->kind == EDIT_DELETE;
+        moves += item->kind == EDIT_MOVE;
+    }
+    bool is_both_whole = wholes && texts > 1;
+    if (moves <= 1 && (!deletions || texts + deletions + moves == 1) && !is_both_whole)
+        return true;
+    return err_set(err, ERR_CONFLICT, "%.*s is %s and changed otherwise too; send only one of both",
+                   STR_ARG(file->path.relative),
+                   is_both_whole && !deletions ? "given whole" : "deleted or moved");
 }
 
 static bool build_text(Turn *turn, const Taken *taken, FileWork *file, Err *err) {
@@ -230,7 +259,12 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
     *problem = (Err){0};
     taken->replies++;
     forget_changes(turn);
+    if (edits->count > MOST_EDITS)
+        return err_set(problem, ERR_LIMIT, "it holds %zu edits; send at most %d at once", edits->count,
+                       MOST_EDITS);
     for (size_t i = 0; i < edits->count; i++) {
+        if (turn_is_cancelled(turn))
+            return err_set(problem, ERR_CANCELLED, "cancelled");
         Err why = {0};
         const Edit *edit = &edits->items[i];
         TakenEdit item = {.kind = edit->kind, .reply = taken->replies};

@@ -17,19 +17,20 @@ static void release(ReplyStream *s, size_t held) {
 
 /* line holds its "\n" except at the very end of the reply. */
 static void take_line(ReplyStream *s, Str line) {
-    Str text = str_trim(line);
-    if (!s->has_started && str_starts(text, S("<think>"))) {
-        s->is_thinking = true;
-        line = str_from(line, str_find(line, S("<think>"), 0) + 7);
+    if (!s->has_started) {
+        size_t begin;
+        s->thinking_end = edit_thinking_end(line, &begin);
+        size_t close = s->thinking_end.len ? str_find(line, s->thinking_end, 0) : 0;
+        line = str_from(line, close < begin ? close : begin);
     }
-    s->has_started = s->has_started || text.len > 0;
-    if (s->is_thinking) {
-        size_t close = str_find(line, S("</think>"), 0);
+    s->has_started = s->has_started || str_trim(line).len > 0 || s->thinking_end.len;
+    if (s->thinking_end.len) {
+        size_t close = str_find(line, s->thinking_end, 0);
         turn_thought(s->turn, str_slice(line, 0, close == STR_NONE ? line.len : close));
         if (close == STR_NONE)
             return;
-        s->is_thinking = false;
-        line = str_from(line, close + 8);
+        line = str_from(line, close + s->thinking_end.len);
+        s->thinking_end = S("");
         if (str_trim(line).len == 0)
             return;
     }

@@ -11,7 +11,8 @@ typedef struct ReplyStream {
     Buf all;      /* everything generated */
     Buf line;     /* the line not yet ended */
     size_t shown; /* prose lines of the parser that the user has seen */
-    bool is_thinking, has_started;
+    bool has_started;
+    Str thinking_end; /* what ends the thinking that comes now; empty: none does */
 } ReplyStream;
 
 void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format);

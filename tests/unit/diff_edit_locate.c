@@ -216,8 +216,21 @@ static void whole_files(void) {
     expect(S("a\nb\r\nc\nd\nx\n"), WHOLE("A\nb\nc\nd\nX\n"), "A\nb\r\nc\nd\nX\n", MATCH_EXACT);
     expect(S(""), WHOLE("x\n"), "x\n", MATCH_EXACT);
     applied(S("a\r\nb"), WHOLE("a\nb\n"));
-    refuse(S("a\nb\nc\nd\ne\n"), WHOLE("a\nb\n"), ERR_INVALID, "2 lines, but the file has 5");
+    refuse(S("a\nb\nc\nd\ne\n"), WHOLE("a\nb\n"), ERR_INVALID, "lacks 3 lines at its end");
     refuse(S("a\nb\n"), WHOLE("a\n# rest of the code\n"), ERR_INVALID, "placeholder");
+    /* a part of the file is not the file */
+    Str parts = S("import os\n\ndef one():\n    return 1\n\ndef two():\n    return 2\n\ndef three():\n    "
+                  "return 3\n");
+    refuse(parts, WHOLE("def two():\n    return 22\n\ndef three():\n    return 3\n"), ERR_INVALID,
+           "lacks 3 lines at its beginning");
+    refuse(parts, WHOLE("import os\n\ndef one():\n    return 11\n\ndef two():\n"), ERR_INVALID,
+           "lacks 3 lines at its end");
+    expect(S("a\nb\nc\nd\ne\n"), WHOLE("x\ny\n"), "x\ny\n", MATCH_EXACT);
+    refuse(S("a\nb\nc\nd\ne\nf\ng\n"), WHOLE("x\ny\n"), ERR_INVALID, "two thirds");
+    expect(S("a\nb\nc\n"), WHOLE("x\n"), "x\n", MATCH_EXACT);
+    EditHelp removing = {.may_remove = true};
+    edit = WHOLE("def two():\n    return 2\n\ndef three():\n    return 3\n");
+    CHECK_OK(edit_locate(parts, &edit, &removing, &arena, &place, &err), err);
     EditHelp help = {.may_shrink = true};
     edit = WHOLE("a\nb\n");
     CHECK_OK(edit_locate(S("a\nb\nc\nd\ne\n"), &edit, &help, &arena, &place, &err), err);
@@ -402,7 +415,7 @@ static void long_files(void) {
         buf_str(&file, line);
         buf_str(&intended, is_changed ? S("    changed;\n") : line);
         if (is_shown && i % 10 == 5)
-            line = str_concat(&arena, S("    a"), str_from(line, 5)); /* a slip of the model */
+            line = str_concat(&arena, str_slice(line, 0, 20), str_from(line, 21)); /* a slip: "x= y" */
         if (is_shown) {
             buf_str(&old, line);
             buf_str(&new, is_changed ? S("    changed;\n") : line);

@@ -152,7 +152,7 @@ static void refusals(void) {
     } CASES[] = {
         {"--- reply repeat\n" PATCH("*** Delete File: b.py\n") BLOCK("b.py", "y = 2\n", "y = 3\n"),
          "deleted or moved and changed otherwise"},
-        {"--- reply repeat\nc.txt\n```\none\n```\n" BLOCK("c.txt", "two\n", "2\n"), "more than half"},
+        {"--- reply repeat\nc.txt\n```\none\n```\n" BLOCK("c.txt", "two\n", "2\n"), "lacks 2 lines at its end"},
         {"--- reply repeat\nc.txt\n```\none\n2\nthree\n```\n" BLOCK("c.txt", "three\n", "3\n"),
          "given whole and changed otherwise"},
         {"--- reply repeat\n" PATCH("*** Update File: b.py\n*** Move to: a.py\n"), "exists already"},
