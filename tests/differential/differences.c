@@ -63,6 +63,16 @@ static bool is_written_and_deleted(const Patch *patch, Str path) {
     return is_written && is_deleted;
 }
 
+/* A file of the tree lies below the path, or the path below a file. */
+static bool meets_folder(const SmallTree *tree, Str path) {
+    Arena arena = {0};
+    SmallTree others = tree_copy(tree, &arena);
+    tree_remove(&others, path);
+    bool meets = !tree_has_room(&others, path);
+    arena_free(&arena);
+    return meets;
+}
+
 /* git keeps a file that one section writes and a later one deletes; then it cannot make a folder of that
  * name. */
 static bool forgets_deletion(const ApplyCase *test, const Outcome *git, const Outcome *ours, Arena *arena) {
@@ -71,8 +81,8 @@ static bool forgets_deletion(const ApplyCase *test, const Outcome *git, const Ou
     SmallTree kept = tree_copy(&git->tree, arena);
     if (!patch_parse(test->patch, &test->options, arena, &patch, NULL))
         return false;
-    for (size_t i = 0; i < patch.count && !git->is_accepted; i++)
-        if (!tree_has_room(&ours->tree, patch.files[i].old_path) &&
+    for (size_t i = 0; i < patch.count && git->is_accepted != ours->is_accepted; i++)
+        if (meets_folder(&ours->tree, patch.files[i].old_path) &&
             is_written_and_deleted(&patch, patch.files[i].old_path))
             return true;
     for (size_t i = 0; i < git->tree.count; i++) {
@@ -80,7 +90,33 @@ static bool forgets_deletion(const ApplyCase *test, const Outcome *git, const Ou
         if (!tree_find(&ours->tree, path) && is_written_and_deleted(&patch, path))
             tree_remove(&kept, path);
     }
-    return git->is_accepted && tree_same(&kept, &ours->tree, arena, &why);
+    return git->is_accepted && ours->is_accepted && tree_same(&kept, &ours->tree, arena, &why);
+}
+
+static bool same_but_newlines(Str a, Str b) {
+    size_t i = 0, n = 0;
+    for (;; i++, n++) {
+        while (i < a.len && a.ptr[i] == '\n')
+            i++;
+        while (n < b.len && b.ptr[n] == '\n')
+            n++;
+        if (i == a.len || n == b.len)
+            return i == a.len && n == b.len;
+        if (a.ptr[i] != b.ptr[n])
+            return false;
+    }
+}
+
+/* With -C git writes a line without its newline into the middle of a file, where the patch claims it. */
+static bool loses_newline(const ApplyCase *test, const Outcome *git, const Outcome *ours) {
+    if (test->options.least_context < 0 || !str_contains(test->patch, S("\n\\ ")))
+        return false;
+    for (size_t i = 0; i < ours->tree.count; i++) {
+        const SmallEntry *mine = &ours->tree.items[i], *theirs = tree_find(&git->tree, mine->path);
+        if (mine->mode != TREE_FOLDER && (!theirs || !same_but_newlines(theirs->text, mine->text)))
+            return false;
+    }
+    return true;
 }
 
 const char *known_difference(const ApplyCase *test, const Outcome *git, const Outcome *ours, Arena *arena) {
@@ -93,8 +129,10 @@ const char *known_difference(const ApplyCase *test, const Outcome *git, const Ou
         return "means: header without lines";
     if (git->is_accepted && !ours->is_accepted && is_only_checked(test, arena))
         return "means: --check sees folders";
-    if (ours->is_accepted && forgets_deletion(test, git, ours, arena))
+    if (forgets_deletion(test, git, ours, arena))
         return "means: written, then deleted";
+    if (git->is_accepted && ours->is_accepted && loses_newline(test, git, ours))
+        return "means: newline kept";
     return NULL;
 }
 
@@ -105,7 +143,7 @@ typedef struct Row {
     const char *path, *text;
     unsigned mode;
     Str patch;
-    bool git_accepts, we_accept, only_check;
+    bool git_accepts, we_accept, only_check, drops_context;
 } Row;
 
 static const Row ROWS[] = {
@@ -113,37 +151,40 @@ static const Row ROWS[] = {
      STR_INIT(
          "diff --git a/sub b/sub\nnew file mode 160000\nindex 0000000..1234567\n--- /dev/null\n+++ b/sub\n"
          "@@ -0,0 +1 @@\n+Subproject commit 1234567890123456789012345678901234567890\n"),
-     true, false, false},
+     true, false, false, false},
     {"means: folder taken for a submodule", "d/f", "x\n", TREE_FILE,
-     STR_INIT("--- a/d\n+++ b/d\n@@ -1 +1 @@\n-a\n+b\n"), true, false, false},
+     STR_INIT("--- a/d\n+++ b/d\n@@ -1 +1 @@\n-a\n+b\n"), true, false, false, false},
     {"means: damaged binary section", "f", "a\n", TREE_FILE,
      STR_INIT("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\ndiff --git a/g b/g\nindex "
               "1111111111111111111111111111111111111111..2222222222222222222222222222222222222222\nGIT "
               "binary patch\n"
               "damaged\n"),
-     true, false, false},
+     true, false, false, false},
     {"means: link without a target", "f", "a\n", TREE_FILE,
      STR_INIT("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+a\0b\n"),
-     true, false, false},
+     true, false, false, false},
     {"means: quote left open", "f", "a\n", TREE_FILE,
      STR_INIT(
          "diff --git a/f b/g\nsimilarity index 100%\nrename from f\nrename to \"g\ndiff --git \"a/h\" b/h\n"),
-     true, false, false},
+     true, false, false, false},
     {"means: unread file overwritten", "f", "only copy\n", TREE_FILE,
      STR_INIT("diff --git a/f b/f\nnew file mode 100644\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n"
               "diff --git a/f b/f\ndeleted file mode 100644\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"),
-     true, false, false},
+     true, false, false, false},
     {"means: blank before a slash", "end /f", "a\n", TREE_FILE,
-     STR_INIT("diff --git a/end /f b/end /f\nold mode 100644\nnew mode 100755\n"), false, true, false},
+     STR_INIT("diff --git a/end /f b/end /f\nold mode 100644\nnew mode 100755\n"), false, true, false, false},
     {"means: header without lines", "f", "x\n", TREE_FILE,
      STR_INIT("diff --git a/f b/f\n\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
               "--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+y\n"),
-     false, true, false},
+     false, true, false, false},
     {"means: --check sees folders", "d/f", "x\n", TREE_FILE,
-     STR_INIT("--- /dev/null\n+++ b/d\n@@ -0,0 +1 @@\n+x\n"), true, false, true},
+     STR_INIT("--- /dev/null\n+++ b/d\n@@ -0,0 +1 @@\n+x\n"), true, false, true, false},
     {"means: written, then deleted", "f", "a\n", TREE_FILE,
      STR_INIT("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n"), true,
-     true, false},
+     true, false, false},
+    {"means: newline kept", "f", "1\n2\n3\n4\n5\n", TREE_FILE,
+     STR_INIT("--- a/f\n+++ b/f\n@@ -1,5 +1,5 @@\n 1\n-2\n+two\n 3\n 4\n\\ No newline at end of file\n x\n"),
+     true, true, false, true},
 };
 
 static void each_is_one(void) {
@@ -156,7 +197,7 @@ static void each_is_one(void) {
         const Row *row = &ROWS[i];
         Str damage;
         ApplyCase test = {.patch = row->patch, .only_check = row->only_check};
-        test.options = (PatchOptions){.strip = 1, .least_context = -1};
+        test.options = (PatchOptions){.strip = 1, .least_context = row->drops_context ? 1 : -1};
         tree_put(&test.tree, &arena, str_of(row->path), row->mode, str_of(row->text));
         Outcome git = apply_with_git(&test, &arena), ours = apply_in_memory(&test, &arena);
         Outcome on_disk = apply_with_program(&test, &arena, &damage);
