@@ -4,6 +4,7 @@
  * by the options, and counted. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "diff/lines_internal.h"
 #include "diff/patch_image_internal.h"
 #include "diff/patch_match_internal.h"
@@ -134,6 +135,40 @@ static bool fail_applied(const Job *job, size_t index, size_t line, Err *err) {
                    STR_ARG(name_of(job->file)), index + 1, line + 1);
 }
 
+enum { SHOWN_BYTES = 100, SHOWN_BEFORE = 30 };
+
+/* A part of a line for a message, from byte `from` on. */
+static Str excerpt(Str line, size_t from) {
+    while (from && from < line.len && ((unsigned char)line.ptr[from] & 0xC0) == 0x80)
+        from--;
+    Str part = str_slice(line, from, from + SHOWN_BYTES);
+    return str_slice(part, 0, utf8_complete(part));
+}
+
+static Str without_cr(Str line) {
+    return str_ends(line, S("\r")) ? str_slice(line, 0, line.len - 1) : line;
+}
+
+/* Two lines that differ: of long ones the part where they do. */
+static bool fail_text(Str name, size_t hunk, size_t line, Str wanted, Str there, Err *err) {
+    if (str_eq(without_cr(wanted), without_cr(there)))
+        return err_set(
+            err, ERR_CONFLICT,
+            "%.*s: hunk %zu does not apply: line %zu ends in %s, but in %s in the patch (a tolerant "
+            "apply follows the file's line ends)",
+            STR_ARG(name), hunk, line, there.len > wanted.len ? "CRLF" : "LF",
+            there.len > wanted.len ? "LF" : "CRLF");
+    size_t same = 0;
+    while (same < wanted.len && same < there.len && wanted.ptr[same] == there.ptr[same])
+        same++;
+    size_t from = same + SHOWN_BEFORE > SHOWN_BYTES ? same - SHOWN_BEFORE : 0;
+    const char *lead = from ? "..." : "";
+    Str a = excerpt(wanted, from), b = excerpt(there, from);
+    return err_set(err, ERR_CONFLICT,
+                   "%.*s: hunk %zu does not apply: line %zu should be \"%s%.*s\" but is \"%s%.*s\"",
+                   STR_ARG(name), hunk, line, lead, STR_ARG(a), lead, STR_ARG(b));
+}
+
 /* The first line that differs where the hunk should stand. */
 static bool fail_line(Job *job, size_t index, Err *err) {
     const PatchHunk *hunk = &job->file->hunks[index];
@@ -143,7 +178,7 @@ static bool fail_line(Job *job, size_t index, Err *err) {
         const PatchLine *line = &hunk->lines[i];
         if (line->kind == '+')
             continue;
-        Str there = spot_line(&spot), wanted = str_slice(line->text, 0, 100);
+        Str there = spot_line(&spot), wanted = excerpt(line->text, 0);
         Str body = str_ends(there, S("\n")) ? str_slice(there, 0, there.len - 1) : there;
         if (!there.len)
             return err_set(err, ERR_CONFLICT,
@@ -154,10 +189,7 @@ static bool fail_line(Job *job, size_t index, Err *err) {
                            "%.*s: hunk %zu does not apply: line %zu was written by the hunk before",
                            STR_ARG(name), index + 1, spot.line + 1);
         if (!str_eq(body, line->text))
-            return err_set(err, ERR_CONFLICT,
-                           "%.*s: hunk %zu does not apply: line %zu should be \"%.*s\" but is \"%.*s\"",
-                           STR_ARG(name), index + 1, spot.line + 1, STR_ARG(wanted),
-                           STR_ARG(str_slice(body, 0, 100)));
+            return fail_text(name, index + 1, spot.line + 1, line->text, body, err);
         if (line->no_newline == str_ends(there, S("\n")))
             return err_set(err, ERR_CONFLICT,
                            "%.*s: hunk %zu does not apply: line %zu should %send in a newline", STR_ARG(name),

@@ -8,6 +8,9 @@
 
 #include "tests/runner.h"
 
+#define DIGITS "_123456789_123456789_123456789_123456789_123456789_123456789"
+#define LONG DIGITS DIGITS DIGITS
+
 static const PatchCase CASES_OF_TEXT[] = {
     {"1 no newline on both sides",
      {{"f", "a\nb"}},
@@ -137,6 +140,21 @@ static const PatchCase CASES_OF_TEXT[] = {
      FILES("f") "@@ -4,3 +4,3 @@\n four\n-5\n+five\n 6\n",
      .is_refused = true,
      .says = "line 4 should be \"four\" but is \"4\""},
+    {"9 line ends differ",
+     {{"f", "1\r\n2\r\n3\r\n"}},
+     FILES("f") "@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n",
+     .is_refused = true,
+     .says = "line 1 ends in CRLF, but in LF in the patch"},
+    {"9 line ends differ, the other way",
+     {{"f", "1\n2\n3\n"}},
+     FILES("f") "@@ -1,3 +1,3 @@\n 1\r\n-2\r\n+two\r\n 3\r\n",
+     .is_refused = true,
+     .says = "line 1 ends in LF, but in CRLF in the patch"},
+    {"9 long lines are shown where they differ",
+     {{"f", LONG "old end\n"}},
+     FILES("f") "@@ -1 +1 @@\n-" LONG "other end\n+x\n",
+     .is_refused = true,
+     .says = "89_123456789_123456789other end\" but is \"..."},
     {"9 context may differ by -C",
      {{"f", TEN}},
      FILES("f") "@@ -3,5 +3,5 @@\n three\n 4\n-5\n+five\n 6\n 7\n",
