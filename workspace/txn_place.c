@@ -157,6 +157,20 @@ static bool is_unsupported(int error) {
     return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
 }
 
+/* To a name that must be free, on every file system that knows links: 0, or -1 and errno. */
+static int move_to_free(int dir, const char *name, const Spot *spot) {
+    int failed = linkat(dir, name, spot->dir, spot->name, 0);
+    if (!failed)
+        unlinkat(dir, name, 0);
+    return failed;
+}
+
+static int give_back(int dir, const char *name, const Spot *spot, unsigned flags) {
+    int failed = renameat2(dir, name, spot->dir, spot->name, flags);
+    return failed && flags == RENAME_NOREPLACE && is_unsupported(errno) ? move_to_free(dir, name, spot)
+                                                                        : failed;
+}
+
 /* The displaced file must be the expected one, and nobody may have it open for writing: from then on nobody
  * can, for it has no name outside of our folder. Else both go back to where they were. */
 static bool check_displaced(int dir, const char *name, const Spot *spot, Stamp expected, unsigned flags,
@@ -167,7 +181,7 @@ static bool check_displaced(int dir, const char *name, const Spot *spot, Stamp e
     bool is_seen = is_busy || look_at(dir, name, &look, &why);
     if (!is_busy && is_seen && !look.is_other && stamp_eq(look.stamp, expected))
         return true;
-    if (renameat2(dir, name, spot->dir, spot->name, flags) != 0)
+    if (give_back(dir, name, spot, flags) != 0)
         return err_set_errno(err, errno,
                              "%.*s changed while it was replaced; its text is kept in the backup folder",
                              STR_ARG(spot->shown));
@@ -176,16 +190,24 @@ static bool check_displaced(int dir, const char *name, const Spot *spot, Stamp e
     return is_seen && (is_busy ? err_busy(err, spot->shown) : txn_changed_since(err, spot));
 }
 
-/* For file systems without exchange: look, then replace. */
-static bool replace_plainly(int dir, const char *name, const Spot *spot, Stamp expected, Err *err) {
+/* For file systems without exchange: a new name replaces nothing; an old one is looked at, then replaced. */
+static bool replace_plainly(int dir, const char *name, const Spot *spot, Stamp expected, bool *is_far,
+                            Err *err) {
     Look look;
+    if (!expected.exists && move_to_free(dir, name, spot) == 0)
+        return true;
+    if (!expected.exists && errno == EEXIST)
+        return txn_changed_since(err, spot);
+    if (expected.exists && is_written_elsewhere(spot->dir, spot->name))
+        return err_busy(err, spot->shown);
     if (!spot_look(spot, &look, err))
         return false;
     if (look.is_other || !stamp_eq(look.stamp, expected))
         return txn_changed_since(err, spot);
-    if (name ? renameat(dir, name, spot->dir, spot->name) : unlinkat(spot->dir, spot->name, 0))
-        return err_set_errno(err, errno, "cannot %s %.*s", name ? "write" : "remove", STR_ARG(spot->shown));
-    return true;
+    if (renameat(dir, name, spot->dir, spot->name) == 0)
+        return true;
+    *is_far = errno == EXDEV;
+    return err_set_errno(err, errno, "cannot write %.*s", STR_ARG(spot->shown));
 }
 
 /* *is_far: the staged file is on another mount. */
@@ -196,7 +218,7 @@ static bool place_from(int dir, const char *name, const Spot *spot, Stamp expect
         return !expected.exists || check_displaced(dir, name, spot, expected, flags, err);
     *is_far = errno == EXDEV;
     if (is_unsupported(errno))
-        return replace_plainly(dir, name, spot, expected, err);
+        return replace_plainly(dir, name, spot, expected, is_far, err);
     if (errno == (expected.exists ? ENOENT : EEXIST))
         return txn_changed_since(err, spot);
     return err_set_errno(err, errno, "cannot write %.*s", STR_ARG(spot->shown));
@@ -205,11 +227,10 @@ static bool place_from(int dir, const char *name, const Spot *spot, Stamp expect
 static bool remove_to(int dir, const char *name, const Spot *spot, Stamp expected, bool *is_far, Err *err) {
     *is_far = false;
     unlinkat(dir, name, 0);
-    if (renameat2(spot->dir, spot->name, dir, name, RENAME_NOREPLACE) == 0)
+    if (renameat2(spot->dir, spot->name, dir, name, RENAME_NOREPLACE) == 0 ||
+        (is_unsupported(errno) && renameat(spot->dir, spot->name, dir, name) == 0))
         return check_displaced(dir, name, spot, expected, RENAME_NOREPLACE, err);
     *is_far = errno == EXDEV;
-    if (is_unsupported(errno))
-        return replace_plainly(-1, NULL, spot, expected, err);
     if (errno == ENOENT)
         return txn_changed_since(err, spot);
     return err_set_errno(err, errno, "cannot remove %.*s", STR_ARG(spot->shown));
