@@ -89,6 +89,8 @@ bool txn_write_manifest(Txn *txn, Err *err) {
     int fd = open_retry(txn->fd, "manifest.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
     bool ok = fd >= 0 || err_set_errno(err, errno, "cannot make the record of the change");
     ok = ok && (!text.failed || err_set(err, ERR_NO_MEMORY, "no memory for the record of the change"));
+    ok = ok && (text.len <= MANIFEST_MAX_BYTES || /* else no start could read it */
+                err_set(err, ERR_LIMIT, "the change has too many files; make it in several parts"));
     ok = ok && os_write_all(fd, buf_text(&text), err);
     ok = ok && (sync_fd(fd) || err_set_errno(err, errno, "cannot write the record of the change"));
     if (fd >= 0)

@@ -305,12 +305,14 @@ bool txn_check_twins(const Txn *txn, Err *err) {
     Identity *all = ARENA_ARRAY(txn->arena, Identity, m->count);
     size_t n = 0;
     for (size_t i = 0; i < m->count; i++)
-        if (m->files[i].before.exists && txn->seen[i].st_nlink == 1)
+        if (m->files[i].before.exists)
             all[n++] = (Identity){txn->seen[i].st_dev, txn->seen[i].st_ino, i};
     if (n)
         qsort(all, n, sizeof *all, by_identity);
     for (size_t i = 1; i < n; i++)
-        if (by_identity(&all[i - 1], &all[i]) == 0)
+        /* the name of the one that was staged first is a link's only one, before the backup is another */
+        if (by_identity(&all[i - 1], &all[i]) == 0 &&
+            (txn->seen[all[i - 1].index].st_nlink == 1 || txn->seen[all[i].index].st_nlink == 1))
             return err_set(err, ERR_CONFLICT, "%.*s and %.*s are one and the same file",
                            STR_ARG(m->files[all[i - 1].index].path), STR_ARG(m->files[all[i].index].path));
     return true;
