@@ -136,6 +136,8 @@ static void grow_tree(const Patch *patch, Str old, Tree *tree) {
         if (file->kind == PATCH_CREATE || !is_free)
             continue;
         bool is_link = (file->old_mode & MODE_KIND) == LINK;
+        if (is_link && (!target.len || memchr(target.ptr, 0, target.len)))
+            continue; /* no such link can stand there, and none may be made on the way back */
         put(tree, file->old_path, is_link ? LINK : PLAIN, is_link ? str_slice(target, 0, 100) : old);
     }
 }
