@@ -5,7 +5,7 @@
 
 #include "diff/patch_internal.h"
 
-enum { MODE_SUBMODULE = 0160000, MODE_KIND = 0170000, LONGEST_MODE = 7, LEAST_HUNK_HEAD = 14 };
+enum { MODE_SUBMODULE = 0160000, MODE_KIND = 0170000, MODE_MOST = 0777777, LEAST_HUNK_HEAD = 14 };
 
 static bool wrong_line(const PatchReader *r, Err *err, const char *what) {
     return err_set(err, ERR_INVALID, "line %zu of the patch: %s", r->line, what);
@@ -16,11 +16,13 @@ static bool open_quote(const PatchReader *r, Err *err) {
 }
 
 static bool read_mode(const PatchReader *r, Str text, unsigned *mode, Err *err) {
-    size_t i = 0;
+    size_t i = 0, begin;
     *mode = 0;
-    for (; i < text.len && i < LONGEST_MODE && text.ptr[i] >= '0' && text.ptr[i] <= '7'; i++)
-        *mode = *mode * 8 + (unsigned)(text.ptr[i] - '0');
-    if (i == 0 || i >= text.len || !patch_is_space(text.ptr[i]))
+    while (i < text.len && text.ptr[i] == ' ')
+        i++;
+    for (begin = i; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '7'; i++)
+        *mode = *mode > MODE_MOST ? *mode : *mode * 8 + (unsigned)(text.ptr[i] - '0');
+    if (i == begin || i >= text.len || !patch_is_space(text.ptr[i]))
         return wrong_line(r, err, "this is not a file mode");
     if ((*mode & MODE_KIND) == MODE_SUBMODULE)
         return err_set(err, ERR_UNSUPPORTED, "line %zu of the patch: submodules cannot be patched", r->line);

@@ -40,7 +40,9 @@ static const Row ROWS[] = {
     /* quotes */
     {"f", "--- \"a/f\"\n+++ \"b/f\"\n" BODY, false, true},
     {"f", "--- \"a/\"f\n+++ \"b/\"f\n" BODY, false, false},
-    /* numbers */
+    /* modes and numbers */
+    {"f", "diff --git a/f b/f\nindex 1..2  0000000000100644\n--- a/f\n+++ b/f\n" BODY, false, true},
+    {"f", "diff --git a/f b/f\nindex 1..2 100648\n--- a/f\n+++ b/f\n" BODY, false, false},
     {"f", "--- a/f\n+++ b/f\n@@ -1,1 +18446744073709551615,1 @@\n-a\n+b\n", false, true},
     {"f", "--- a/f\n+++ b/f\n@@ -1,99999999999999999999 +1,1 @@\n-a\n+b\n", false, false},
     {"f", "--- a/f\n+++ b/f\n" BODY "--- a/f\n+++ b/f\n@@ -1", false, true},
