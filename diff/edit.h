@@ -99,7 +99,7 @@ typedef struct EditHelp {
      * `most` and answers how many there are. NULL: no symbols are known for this file. */
     size_t (*find_symbol)(void *ctx, Str text, Str name, TextRange *out, size_t most);
     bool may_shrink; /* a whole file may lose more than half of its lines */
-    bool may_remove; /* a whole file may lose a good part of its beginning or end */
+    bool may_remove; /* a whole file may lose more than a quarter of its lines with nothing instead */
 } EditHelp;
 
 typedef enum MatchLevel {
@@ -133,7 +133,7 @@ typedef struct Place {
  * of lines that differs; EDIT_SYMBOL's text is indented like the definition it replaces, blank lines behind
  * that stay. Text between unresolved merge markers is ERR_INVALID. ERR_INVALID: a placeholder ("rest of the
  * code") in new_text, a whole file that shrinks by more than half (two thirds below 10 lines) or that lacks
- * more than a quarter at its beginning and end with nothing instead, line numbers or hashes that are not the
+ * more than a quarter of its lines with nothing instead, line numbers or hashes that are not the
  * file's (the real ones are told). help may be NULL. EDIT_DELETE and EDIT_MOVE have no place in the text:
  * ERR_INVALID. */
 bool edit_locate(Str file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out, Err *err);

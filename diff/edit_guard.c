@@ -1,7 +1,7 @@
 /* Lines that stand for text the model did not write out. */
 #include "diff/edit_locate_internal.h"
 
-enum { LONGEST_PLACEHOLDER = 100 };
+enum { LONGEST_PLACEHOLDER = 100, LONGEST_ENDING = 32 };
 
 /* The line without what opens and closes a comment; *is_comment says whether there was any. */
 static Str comment_text(Str line, bool *is_comment) {
@@ -34,44 +34,58 @@ static bool has_any(Str s, const char *const *words, size_t count) {
     return false;
 }
 
-/* The phrase stands at either end of the comment, or anywhere in one with dots. */
-static bool says_phrase(Str s, bool has_dots, const char *const *phrases, size_t count) {
+/* The phrase opens the comment, or closes a short one. */
+static bool has_outer(Str s, size_t longest, const char *const *phrases, size_t count) {
     for (size_t i = 0; i < count; i++) {
         Str phrase = str_of(phrases[i]);
-        bool is_outer = str_eq_nocase(str_slice(s, 0, phrase.len), phrase) ||
-                        (s.len >= phrase.len && str_eq_nocase(str_from(s, s.len - phrase.len), phrase));
-        if (is_outer || (has_dots && contains_nocase(s, phrase)))
+        bool ends =
+            s.len >= phrase.len && s.len <= longest && str_eq_nocase(str_from(s, s.len - phrase.len), phrase);
+        if (ends || str_eq_nocase(str_slice(s, 0, phrase.len), phrase))
             return true;
     }
     return false;
+}
+
+static Str strip_brackets(Str s) {
+    bool is_in =
+        s.len > 1 && ((s.ptr[0] == '[' && str_ends(s, S("]"))) || (s.ptr[0] == '(' && str_ends(s, S(")"))));
+    return is_in ? str_slice(s, 1, s.len - 1) : s;
 }
 
 static bool is_dots(Str s) {
     return str_eq(s, S("...")) || str_eq(s, S("\xE2\x80\xA6"));
 }
 
-/* Some phrases also stand in comments that mean what they say ("rest of the options"): they need dots, or a
- * word for code. */
+/* Some phrases also stand in comments that mean what they say ("rest of the options"): they need a word for
+ * code beside them. Dots at one end need a word for what was there; at both ends they say enough. */
 static bool is_placeholder(Str line) {
     static const char *const CLEAR[] = {"existing code", "same as before", "code here",
                                         "previous code", "remaining code", "for brevity"};
     static const char *const VAGUE[] = {"rest of",    "unchanged",        "omitted",
                                         "other code", "remains the same", "remain the same"};
-    static const char *const CODE[] = {"code",   "file",   "function", "class", "method",  "implementation",
-                                       "module", "script", "logic",    "body",  "the rest"};
+    static const char *const CODE[] = {"code",           "file",      "function", "class",  "method",
+                                       "implementation", "module",    "logic",    "script", "body",
+                                       "the rest",       "component", "page",     "test",   "section",
+                                       "document",       "template",  "import"};
+    static const char *const LEFT_OUT[] = {"existing", "rest",     "unchanged", "same", "previous", "remain",
+                                           "other ",   "original", "omitted",   "code", "as before"};
     bool is_comment;
     Str s = comment_text(line, &is_comment), mark = S("\xE2\x80\xA6");
+    s = is_comment ? str_trim(strip_brackets(s)) : s;
     if (is_dots(s))
         return true;
     bool begins = str_starts(s, S("...")) || str_starts(s, mark);
-    bool has_dots = begins || str_ends(s, S("...")) || str_ends(s, mark);
-    if ((!is_comment && !begins) || s.len > LONGEST_PLACEHOLDER)
+    bool ends = str_ends(s, S("...")) || str_ends(s, mark);
+    if ((!is_comment && (!begins || s.len < 4 || s.ptr[3] != ' ')) || s.len > LONGEST_PLACEHOLDER)
         return false;
-    if (says_phrase(s, has_dots, CLEAR, sizeof CLEAR / sizeof *CLEAR))
+    if (begins && ends)
         return true;
-    bool is_about_code =
-        has_dots || has_any(s, CODE, sizeof CODE / sizeof *CODE) || str_find_char(s, ' ', 0) == STR_NONE;
-    return is_about_code && says_phrase(s, has_dots, VAGUE, sizeof VAGUE / sizeof *VAGUE);
+    if ((begins || ends) && has_any(s, LEFT_OUT, sizeof LEFT_OUT / sizeof *LEFT_OUT))
+        return true;
+    if (has_outer(s, LONGEST_PLACEHOLDER, CLEAR, sizeof CLEAR / sizeof *CLEAR))
+        return true;
+    bool is_about_code = has_any(s, CODE, sizeof CODE / sizeof *CODE) || str_find_char(s, ' ', 0) == STR_NONE;
+    return is_about_code && has_outer(s, LONGEST_ENDING, VAGUE, sizeof VAGUE / sizeof *VAGUE);
 }
 
 /* The line above line i that is not blank; i for none. */

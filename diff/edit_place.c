@@ -1,6 +1,6 @@
 #include "diff/edit_locate_internal.h"
 
-enum { MOST_NEAR = 2000 };
+enum { MOST_NEAR = 128 };
 
 typedef struct Writer {
     const Locate *locate;

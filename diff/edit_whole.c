@@ -61,41 +61,53 @@ static bool check_shrink(const LineTable *file, const LineTable *new, const Edit
                    new->count, file->count, most == 3 ? "two thirds" : "half");
 }
 
-/* Lines that say something and go without others in their place. */
-static size_t lost_lines(const LineTable *file, const Hunk *hunk) {
+/* Which lines count as lost when they go: those that say something, but not the sides of a merge that is
+ * not resolved, of which one must go. */
+static bool *counted_lines(const LineTable *file, size_t *total, Arena *scratch) {
+    bool *counts = ARENA_ARRAY(scratch, bool, file->count + 1), is_conflict = false;
+    *total = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        is_conflict = is_conflict || str_starts(file->lines[i], S("<<<<<<< "));
+        counts[i] = !is_conflict && !line_is_blank(file->lines[i]);
+        *total += counts[i];
+        is_conflict = is_conflict && !str_starts(file->lines[i], S(">>>>>>> "));
+    }
+    return counts;
+}
+
+/* Lines that go without others in their place. */
+static size_t lost_lines(const bool *counts, const Hunk *hunk) {
     size_t lost = 0;
     for (size_t i = hunk->old_start; i < hunk->old_start + hunk->old_count; i++)
-        lost += !line_is_blank(file->lines[i]);
+        lost += counts[i];
     return hunk->old_count < 4 * hunk->new_count || lost < hunk->new_count ? 0 : lost - hunk->new_count;
 }
 
-/* A part of the file is not the file: where much of its beginning or end is just not there, the reply was
- * cut, or shows only what it is about. */
+/* A part of the file is not the file: where much of it is just not there, the reply was cut, or shows only
+ * what it is about. A file of which no line stays is a new one. */
 static bool check_part(const LineTable *file, Str new_text, const EditHelp *help, Arena *scratch, Err *err) {
     Hunks hunks;
     if (help && (help->may_shrink || help->may_remove))
         return true;
     if (!diff_lines(S(""), plain_lines(file->lines, file->count, scratch), new_text, scratch, &hunks, err))
         return false;
-    if (!hunks.count)
+    size_t total, lost = 0, most = 0, changed = 0;
+    const bool *counts = counted_lines(file, &total, scratch);
+    const Hunk *worst = NULL;
+    for (size_t i = 0; i < hunks.count; i++) {
+        size_t here = lost_lines(counts, &hunks.items[i]);
+        worst = here > most ? &hunks.items[i] : worst;
+        most = here > most ? here : most;
+        lost += here;
+        changed += hunks.items[i].old_count;
+    }
+    if (lost < 2 || 4 * lost <= total || changed == file->count)
         return true;
-    const Hunk *first = &hunks.items[0], *last = &hunks.items[hunks.count - 1];
-    bool is_head = first->old_start == 0, is_tail = last->old_start + last->old_count == file->count;
-    size_t solid = 0, head = is_head ? lost_lines(file, first) : 0,
-           tail = is_tail && last != first ? lost_lines(file, last) : 0;
-    if (is_tail && last == first && !is_head)
-        tail = lost_lines(file, last);
-    for (size_t i = 0; i < file->count; i++)
-        solid += !line_is_blank(file->lines[i]);
-    if (head + tail < 2 || 4 * (head + tail) <= solid || (is_head && is_tail && first == last))
-        return true;
-    return err_set(err, ERR_INVALID,
-                   "the text given as the whole file lacks %zu lines at its %s; give all of it, or replace "
-                   "only the part that changes",
-                   head + tail,
-                   !tail   ? "beginning"
-                   : !head ? "end"
-                           : "beginning and end");
+    return err_set(
+        err, ERR_INVALID,
+        "the text given as the whole file lacks %zu of its lines, such as those from line %zu; give "
+        "all of it, or replace only the part that changes",
+        lost, worst->old_start + 1);
 }
 
 bool locate_whole(const LineTable *file, const Edit *edit, const EditHelp *help, Arena *arena, Place *out,

@@ -1,6 +1,6 @@
 #include "planner/blocks_take.h"
 
-enum { PROSE_SHOWN = 400, MOST_EDITS = 2000 };
+enum { PROSE_SHOWN = 400, MOST_EDITS = 2000, MOST_PROBLEMS = 16 };
 
 /* ---- one edit ---- */
 
@@ -45,6 +45,13 @@ static bool asks_to_remove(const Request *r) {
     return says_one(r, VERBS, sizeof VERBS / sizeof *VERBS);
 }
 
+/* Lines may leave a file without being asked away. */
+static bool asks_to_move(const Request *r) {
+    static const char *const VERBS[] = {"move",     "extract", "split",  "inline",     "merge",
+                                        "simplify", "dedupe",  "unused", "deduplicate"};
+    return says_one(r, VERBS, sizeof VERBS / sizeof *VERBS);
+}
+
 /* Much is to go, not just something: a snippet must not pass for what is left of a file. */
 static bool asks_to_shrink(const Request *r) {
     static const char *const VERBS[] = {"strip", "empty", "clear", "shorten"};
@@ -73,7 +80,7 @@ static bool locate_item(Turn *turn, const Edit *edit, TakenEdit *item, Err *err)
     EditHelp help = {.ctx = file,
                      .find_symbol = file->language == LANGUAGE_NONE ? NULL : take_find_symbol,
                      .may_shrink = asks_to_shrink(&turn->request),
-                     .may_remove = asks_to_remove(&turn->request)};
+                     .may_remove = asks_to_remove(&turn->request) || asks_to_move(&turn->request)};
     if (edit->kind == EDIT_MOVE)
         return locate_move(turn, edit, item, err);
     if (edit->kind == EDIT_DELETE)
@@ -262,7 +269,8 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
     if (edits->count > MOST_EDITS)
         return err_set(problem, ERR_LIMIT, "it holds %zu edits; send at most %d at once", edits->count,
                        MOST_EDITS);
-    for (size_t i = 0; i < edits->count; i++) {
+    size_t problems = 0; /* a reply with so many is not worth the time for the rest */
+    for (size_t i = 0; i < edits->count && problems < MOST_PROBLEMS; i++) {
         if (turn_is_cancelled(turn))
             return err_set(problem, ERR_CANCELLED, "cancelled");
         Err why = {0};
@@ -271,6 +279,7 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
         item.file = edit_target(turn, edit, &why);
         if (!item.file || !locate_item(turn, edit, &item, &why)) {
             note_problem(turn, taken, item.file, edit->path, &why, problem);
+            problems++;
             continue;
         }
         tell_place(turn, &item);

@@ -216,18 +216,23 @@ static void whole_files(void) {
     expect(S("a\nb\r\nc\nd\nx\n"), WHOLE("A\nb\nc\nd\nX\n"), "A\nb\r\nc\nd\nX\n", MATCH_EXACT);
     expect(S(""), WHOLE("x\n"), "x\n", MATCH_EXACT);
     applied(S("a\r\nb"), WHOLE("a\nb\n"));
-    refuse(S("a\nb\nc\nd\ne\n"), WHOLE("a\nb\n"), ERR_INVALID, "lacks 3 lines at its end");
+    refuse(S("a\nb\nc\nd\ne\n"), WHOLE("a\nb\n"), ERR_INVALID,
+           "lacks 3 of its lines, such as those from line");
     refuse(S("a\nb\n"), WHOLE("a\n# rest of the code\n"), ERR_INVALID, "placeholder");
     /* a part of the file is not the file */
     Str parts = S("import os\n\ndef one():\n    return 1\n\ndef two():\n    return 2\n\ndef three():\n    "
                   "return 3\n");
     refuse(parts, WHOLE("def two():\n    return 22\n\ndef three():\n    return 3\n"), ERR_INVALID,
-           "lacks 3 lines at its beginning");
+           "lacks 3 of its lines, such as those from line 1;");
     refuse(parts, WHOLE("import os\n\ndef one():\n    return 11\n\ndef two():\n"), ERR_INVALID,
-           "lacks 3 lines at its end");
+           "lacks 3 of its lines, such as those from line");
     expect(S("a\nb\nc\nd\ne\n"), WHOLE("x\ny\n"), "x\ny\n", MATCH_EXACT);
     refuse(S("a\nb\nc\nd\ne\nf\ng\n"), WHOLE("x\ny\n"), ERR_INVALID, "two thirds");
     expect(S("a\nb\nc\n"), WHOLE("x\n"), "x\n", MATCH_EXACT);
+    refuse(parts, WHOLE("import os\n\ndef one():\n    return 11\n\ndef three():\n    return 3\n"),
+           ERR_INVALID, "lacks 2 of its lines");
+    expect(S("import os\n<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> x\nprint(a)\n"),
+           WHOLE("import os\na = 2\nprint(a)\n# end\n"), "import os\na = 2\nprint(a)\n# end\n", MATCH_EXACT);
     EditHelp removing = {.may_remove = true};
     edit = WHOLE("def two():\n    return 2\n\ndef three():\n    return 3\n");
     CHECK_OK(edit_locate(parts, &edit, &removing, &arena, &place, &err), err);

@@ -146,13 +146,57 @@ static void forms_in_one_reply(void) {
     room_close(&r);
 }
 
+/* A path read out of a sentence counts when there is such a file; thinking in channels is not obeyed. */
+static void paths_in_sentences(void) {
+    Room r = room_open("--- reply repeat\n<|channel|>analysis<|message|>Draft:\n" BLOCK(
+        "b.py", "y = 2\n",
+        "y = 9\n") "<|start|>assistant<|channel|>final<|message|>Now:\n" BLOCK("b.py", "y = 2\n",
+                                                                               "y = 3\n") "Then the `self.x` "
+                                                                                          "call and/or "
+                                                                                          "more:\n" BLOCK("",
+                                                                                                          "x "
+                                                                                                          "= "
+                                                                                                          "1"
+                                                                                                          "\n"
+                                                                                                          "y "
+                                                                                                          "= "
+                                                                                                          "2"
+                                                                                                          "\n",
+                                                                                                          "x "
+                                                                                                          "= "
+                                                                                                          "0"
+                                                                                                          "\n"
+                                                                                                          "y "
+                                                                                                          "= "
+                                                                                                          "2"
+                                                                                                          "\n") "And in "
+                                                                                                                "`c.txt`:"
+                                                                                                                "\n" BLOCK(
+                                                                                                                    "",
+                                                                                                                    "two"
+                                                                                                                    "\n",
+                                                                                                                    "2"
+                                                                                                                    "\n"));
+    room_turn(&r, "change things");
+    check_refused(&r, "two edits change the same text"); /* both are of b.py */
+    CHECK(!str_contains(buf_text(&r.text), S("Draft")));
+    room_close(&r);
+    r = room_open("--- reply\n" BLOCK("c.txt", "one\n", "1\n") "Then the `self.x` call:\n" BLOCK(
+        "", "two\n", "2\n") "And in `b.py`:\n" BLOCK("", "y = 2\n", "y = 3\n"));
+    room_turn(&r, "change things");
+    check_applied(&r);
+    check_file(&r, "b.py", "x = 1\ny = 3\nx = 1\n");
+    check_file(&r, "c.txt", "1\n2\nthree\n");
+    room_close(&r);
+}
+
 static void refusals(void) {
     static const struct {
         const char *script, *words;
     } CASES[] = {
         {"--- reply repeat\n" PATCH("*** Delete File: b.py\n") BLOCK("b.py", "y = 2\n", "y = 3\n"),
          "deleted or moved and changed otherwise"},
-        {"--- reply repeat\nc.txt\n```\none\n```\n" BLOCK("c.txt", "two\n", "2\n"), "lacks 2 lines at its end"},
+        {"--- reply repeat\nc.txt\n```\none\n```\n" BLOCK("c.txt", "two\n", "2\n"), "lacks 2 of its lines"},
         {"--- reply repeat\nc.txt\n```\none\n2\nthree\n```\n" BLOCK("c.txt", "three\n", "3\n"),
          "given whole and changed otherwise"},
         {"--- reply repeat\n" PATCH("*** Update File: b.py\n*** Move to: a.py\n"), "exists already"},
@@ -257,6 +301,7 @@ static void symbol_names(void) {
 
 static const TestCase CASES[] = {{"envelope", envelope},
                                  {"forms_in_one_reply", forms_in_one_reply},
+                                 {"paths_in_sentences", paths_in_sentences},
                                  {"refusals", refusals},
                                  {"keeps_what_fits", keeps_what_fits},
                                  {"newer_edit_counts", newer_edit_counts},
