@@ -46,6 +46,17 @@ static bool has_stray_header(Str patch) {
     return false;
 }
 
+/* git cannot look behind such a link, even when the patch takes it away. */
+static bool has_link_to_itself(const SmallTree *tree) {
+    for (size_t i = 0; i < tree->count; i++) {
+        Str path = tree->items[i].path;
+        if (tree->items[i].mode == TREE_LINK &&
+            str_eq(tree->items[i].text, str_from(path, str_rfind_char(path, '/') + 1)))
+            return true;
+    }
+    return false;
+}
+
 /* git-apply --check does not look for folders in the way. */
 static bool is_only_checked(const ApplyCase *test, Arena *arena) {
     ApplyCase writes = *test;
@@ -127,6 +138,8 @@ const char *known_difference(const ApplyCase *test, const Outcome *git, const Ou
         return "means: blank before a slash";
     if (!git->is_accepted && has_stray_header(test->patch))
         return "means: header without lines";
+    if (!git->is_accepted && has_link_to_itself(&test->tree))
+        return "means: link to itself";
     if (git->is_accepted && !ours->is_accepted && is_only_checked(test, arena))
         return "means: --check sees folders";
     if (forgets_deletion(test, git, ours, arena))
@@ -185,6 +198,10 @@ static const Row ROWS[] = {
     {"means: newline kept", "f", "1\n2\n3\n4\n5\n", TREE_FILE,
      STR_INIT("--- a/f\n+++ b/f\n@@ -1,5 +1,5 @@\n 1\n-2\n+two\n 3\n 4\n\\ No newline at end of file\n x\n"),
      true, true, false, true},
+    {"means: link to itself", "b", "b", TREE_LINK,
+     STR_INIT("diff --git a/b b/b\ndeleted file mode 120000\n--- a/b\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n"
+              "\\ No newline at end of file\ndiff --git a/b/f b/b/f\nnew file mode 100644\n"),
+     false, true, false, false},
 };
 
 static void each_is_one(void) {
