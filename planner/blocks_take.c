@@ -131,6 +131,54 @@ static void drop_file(Taken *taken, const FileWork *file) {
     taken->count = kept;
 }
 
+/* ---- edits of what the same reply wrote ---- */
+
+static bool comes_before(const Place *a, const Place *b) {
+    return a->begin != b->begin ? a->begin < b->begin : a->end < b->end;
+}
+
+/* Where the place's new text begins once all places are replaced. */
+static size_t moved_begin(const Place *places, size_t count, size_t at) {
+    size_t begin = places[at].begin;
+    for (size_t i = 0; i < count; i++)
+        if (i != at && comes_before(&places[i], &places[at]))
+            begin += places[i].new_text.len - (places[i].end - places[i].begin);
+    return begin;
+}
+
+/* A block whose text is not in the file but in what an earlier block of the reply put there: it becomes part
+ * of that one. Only where it lies inside of a single one. */
+static bool join_edit(Turn *turn, Taken *taken, size_t newest, const Edit *edit, const TakenEdit *item) {
+    Place *places = ARENA_ARRAY(&turn->arena, Place, taken->count + 1), place;
+    TakenEdit **owners = ARENA_ARRAY(&turn->arena, TakenEdit *, taken->count + 1);
+    size_t count = 0;
+    for (size_t i = newest; i < taken->count; i++) {
+        TakenEdit *other = &taken->items[i];
+        if (other->file != item->file || other->kind != EDIT_REPLACE || other->place.already_applied)
+            continue;
+        owners[count] = other;
+        places[count++] = other->place;
+    }
+    Str text;
+    if (edit->kind != EDIT_REPLACE || !count ||
+        !edit_apply(item->file->seen.text, places, count, &turn->arena, &text, NULL) ||
+        !edit_locate(text, edit, NULL, &turn->arena, &place, NULL) || place.already_applied)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t begin = moved_begin(places, count, i);
+        Str written = places[i].new_text;
+        if (place.begin < begin || place.end > begin + written.len)
+            continue;
+        Str head = str_slice(written, 0, place.begin - begin), tail = str_from(written, place.end - begin);
+        Place *joined = &owners[i]->place;
+        joined->new_text =
+            str_printf(&turn->arena, "%.*s%.*s%.*s", STR_ARG(head), STR_ARG(place.new_text), STR_ARG(tail));
+        joined->level = place.level > joined->level ? place.level : joined->level;
+        return true;
+    }
+    return false;
+}
+
 /* ---- problems ---- */
 
 /* The first problem of a reply is the one told; every file that has one is counted once a reply. */
@@ -277,7 +325,11 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
         const Edit *edit = &edits->items[i];
         TakenEdit item = {.kind = edit->kind, .reply = taken->replies};
         item.file = edit_target(turn, edit, &why);
-        if (!item.file || !locate_item(turn, edit, &item, &why)) {
+        bool is_placed = item.file && locate_item(turn, edit, &item, &why);
+        if (!is_placed && why.code == ERR_NOT_FOUND && item.file &&
+            join_edit(turn, taken, newest, edit, &item))
+            continue;
+        if (!is_placed) {
             note_problem(turn, taken, item.file, edit->path, &why, problem);
             problems++;
             continue;

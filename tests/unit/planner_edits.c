@@ -153,30 +153,31 @@ static void paths_in_sentences(void) {
         "y = 9\n") "<|start|>assistant<|channel|>final<|message|>Now:\n" BLOCK("b.py", "y = 2\n",
                                                                                "y = 3\n") "Then the `self.x` "
                                                                                           "call and/or "
-                                                                                          "more:\n" BLOCK("",
-                                                                                                          "x "
-                                                                                                          "= "
-                                                                                                          "1"
-                                                                                                          "\n"
-                                                                                                          "y "
-                                                                                                          "= "
-                                                                                                          "2"
-                                                                                                          "\n",
-                                                                                                          "x "
-                                                                                                          "= "
-                                                                                                          "0"
-                                                                                                          "\n"
-                                                                                                          "y "
-                                                                                                          "= "
-                                                                                                          "2"
-                                                                                                          "\n") "And in "
-                                                                                                                "`c.txt`:"
-                                                                                                                "\n" BLOCK(
-                                                                                                                    "",
-                                                                                                                    "two"
-                                                                                                                    "\n",
-                                                                                                                    "2"
-                                                                                                                    "\n"));
+                                                                                          "more:\n" BLOCK(
+                                                                                              "",
+                                                                                              "x "
+                                                                                              "= "
+                                                                                              "1"
+                                                                                              "\n"
+                                                                                              "y "
+                                                                                              "= "
+                                                                                              "2"
+                                                                                              "\n",
+                                                                                              "x "
+                                                                                              "= "
+                                                                                              "0"
+                                                                                              "\n"
+                                                                                              "y "
+                                                                                              "= "
+                                                                                              "2"
+                                                                                              "\n") "And in "
+                                                                                                    "`c.txt`:"
+                                                                                                    "\n" BLOCK(
+                                                                                                        "",
+                                                                                                        "two"
+                                                                                                        "\n",
+                                                                                                        "2"
+                                                                                                        "\n"));
     room_turn(&r, "change things");
     check_refused(&r, "two edits change the same text"); /* both are of b.py */
     CHECK(!str_contains(buf_text(&r.text), S("Draft")));
@@ -187,6 +188,22 @@ static void paths_in_sentences(void) {
     check_applied(&r);
     check_file(&r, "b.py", "x = 1\ny = 3\nx = 1\n");
     check_file(&r, "c.txt", "1\n2\nthree\n");
+    room_close(&r);
+}
+
+/* A block that changes what a block above it wrote. */
+static void blocks_on_blocks(void) {
+    Room r = room_open("--- reply\n" BLOCK("c.txt", "one\n", "zero\nnull\none\n")
+                           BLOCK("c.txt", "three\n", "3\n") BLOCK("c.txt", "zero\nnull\n", "zero\nnil\n"));
+    room_turn(&r, "change things");
+    check_applied(&r);
+    check_file(&r, "c.txt", "zero\nnil\none\ntwo\n3\n");
+    room_close(&r);
+    /* it reaches beyond what was written there */
+    r = room_open("--- reply repeat\n" BLOCK("c.txt", "one\n", "zero\n")
+                      BLOCK("c.txt", "zero\ntwo\n", "2\n"));
+    room_turn(&r, "change things");
+    check_refused(&r, "not in the file");
     room_close(&r);
 }
 
@@ -302,6 +319,7 @@ static void symbol_names(void) {
 static const TestCase CASES[] = {{"envelope", envelope},
                                  {"forms_in_one_reply", forms_in_one_reply},
                                  {"paths_in_sentences", paths_in_sentences},
+                                 {"blocks_on_blocks", blocks_on_blocks},
                                  {"refusals", refusals},
                                  {"keeps_what_fits", keeps_what_fits},
                                  {"newer_edit_counts", newer_edit_counts},
