@@ -162,7 +162,8 @@ static bool join_edit(Turn *turn, Taken *taken, size_t newest, const Edit *edit,
     Str text;
     if (edit->kind != EDIT_REPLACE || !count ||
         !edit_apply(item->file->seen.text, places, count, &turn->arena, &text, NULL) ||
-        !edit_locate(text, edit, NULL, &turn->arena, &place, NULL) || place.already_applied)
+        !edit_locate(text, edit, NULL, &turn->arena, &place, NULL) || place.already_applied ||
+        place.level > MATCH_INDENT)
         return false;
     for (size_t i = 0; i < count; i++) {
         size_t begin = moved_begin(places, count, i);
@@ -171,8 +172,7 @@ static bool join_edit(Turn *turn, Taken *taken, size_t newest, const Edit *edit,
             continue;
         Str head = str_slice(written, 0, place.begin - begin), tail = str_from(written, place.end - begin);
         Place *joined = &owners[i]->place;
-        joined->new_text =
-            str_printf(&turn->arena, "%.*s%.*s%.*s", STR_ARG(head), STR_ARG(place.new_text), STR_ARG(tail));
+        joined->new_text = str_concat(&turn->arena, str_concat(&turn->arena, head, place.new_text), tail);
         joined->level = place.level > joined->level ? place.level : joined->level;
         return true;
     }

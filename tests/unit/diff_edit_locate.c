@@ -297,7 +297,7 @@ static void numbered_lines(void) {
 static void other_texts(void) {
     Arena arena = {0};
     Err err = {0};
-    Edit edit = REPLACE("b\n", "B\n");
+    Edit edit = REPLACE("b\n", "B\n", .path = S("a"));
     Place places[2];
     Str out;
     CHECK_OK(edit_locate(S("a\nb\n"), &edit, NULL, &arena, &places[0], &err), err);
