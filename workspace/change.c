@@ -156,7 +156,8 @@ static bool stage_all(Txn *txn, Change *change, Err *err) {
         return false;
     for (size_t i = 0; i < change->count; i++) {
         ChangeFile *file = &change->files[i];
-        if (!(txn->manifest.is_by_editor ? editor_stage(txn, i, change, file, err)
+        if (txn_is_cancelled(txn, err) ||
+            !(txn->manifest.is_by_editor ? editor_stage(txn, i, change, file, err)
                                          : txn_stage(txn, i, change, file, err)))
             return false;
     }

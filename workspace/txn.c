@@ -100,10 +100,19 @@ bool txn_write_manifest(Txn *txn, Err *err) {
                   err_set_errno(err, errno, "cannot put the record of the change in place"));
 }
 
+bool txn_is_cancelled(const Txn *txn, Err *err) {
+    bool is_cancelled = txn->ws->cancelled && *txn->ws->cancelled;
+    if (is_cancelled)
+        err_set(err, ERR_CANCELLED, "the change was cancelled");
+    return is_cancelled;
+}
+
 /* Links need no sync of their own: a folder's sync carries them. */
-static bool sync_files(int dir_fd, size_t count, Err *err) {
+static bool sync_files(const Txn *txn, int dir_fd, size_t count, Err *err) {
     for (size_t i = 0; i < count; i++) {
         char name[32];
+        if (txn_is_cancelled(txn, err))
+            return false;
         snprintf(name, sizeof name, "%zu", i);
         int fd = open_retry(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
         if (fd < 0 && (errno == ENOENT || errno == ELOOP))
@@ -123,7 +132,7 @@ static bool sync_files(int dir_fd, size_t count, Err *err) {
  * the others along. */
 bool txn_prepare(Txn *txn, Err *err) {
     size_t n = txn->manifest.count;
-    if (!sync_files(txn->old_fd, n, err) || !sync_files(txn->new_fd, n, err))
+    if (!sync_files(txn, txn->old_fd, n, err) || !sync_files(txn, txn->new_fd, n, err))
         return false;
     if (!sync_fd(txn->fd) || !sync_fd(txn->txns_fd))
         return err_set_errno(err, errno, "cannot write the backup");
@@ -192,7 +201,7 @@ static bool apply_some(Txn *txn, bool is_removing, bool goes_first, size_t *plac
         const TxnFile *file = &txn->manifest.files[i];
         if (file->after.exists == is_removing || file->goes_first != goes_first)
             continue;
-        if (!txn_apply_file(txn, i, err))
+        if (txn_is_cancelled(txn, err) || !txn_apply_file(txn, i, err))
             return false;
         *placed += 1;
     }

@@ -131,6 +131,7 @@ Workspace *ws_open(const WorkspaceConfig *config, FileIo io, Err *err) {
     }
     ws->io = io;
     ws->read_only = config->read_only;
+    ws->cancelled = config->cancelled;
     ws->keep_count = config->backup_count ? config->backup_count : BACKUP_KEEP_COUNT;
     ws->keep_days = config->backup_days ? config->backup_days : BACKUP_KEEP_DAYS;
     ws->keep_bytes = config->backup_bytes ? config->backup_bytes : BACKUP_KEEP_BYTES;

@@ -29,6 +29,9 @@ typedef struct WorkspaceConfig {
     bool recovers_later; /* opening runs no recovery: the caller wants ws_recover's report */
     /* How many backups are kept; 0 = 50 changes, 30 days, 200 MiB. The newest is always kept. */
     size_t backup_count, backup_days, backup_bytes;
+    /* May be NULL. Asked between the files of a change on disk: when it is true before the commit point, what
+     * was done is undone (ERR_CANCELLED). */
+    const volatile bool *cancelled;
 } WorkspaceConfig;
 
 /* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped

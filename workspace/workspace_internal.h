@@ -20,7 +20,8 @@ struct Workspace {
     Arena arena;
     FileIo io;
     bool read_only;
-    Fence *roots; /* [0] is the root, then the extra ones */
+    const volatile bool *cancelled; /* may be NULL */
+    Fence *roots;                   /* [0] is the root, then the extra ones */
     size_t root_count;
     Fence anchor; /* the folder that holds .git or .mux; transactions name files relative to it */
     bool has_git;
@@ -300,7 +301,8 @@ void copy_attributes(int from, int to);
 /* old/N or new/N below a folder of the transaction, made anew; -1 and a sentence. */
 int txn_create(int dir_fd, size_t index, unsigned mode, Err *err);
 bool txn_is_writable(const Spot *spot, const struct stat *st,
-                     Err *err); /* ERR_DENIED for a read-only file or folder */
+                     Err *err);                  /* ERR_DENIED for a read-only file or folder */
+bool txn_is_cancelled(const Txn *txn, Err *err); /* true with ERR_CANCELLED */
 bool txn_prepare(Txn *txn, Err *err);
 bool txn_check(Txn *txn, Err *err);
 bool txn_apply(Txn *txn, Err *err);

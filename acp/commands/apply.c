@@ -137,6 +137,7 @@ static void add_step(ApplyJob *job, Change *change, const PatchStep *step) {
 }
 
 static bool commit(ApplyJob *job, Err *err) {
+    command_catch_stops();
     Change *change = change_begin(job->ws, err);
     if (!change)
         return false;
@@ -166,6 +167,7 @@ static bool apply_patch(ApplyJob *job, Err *err) {
     WorkspaceConfig config = house_workspace(settings);
     config.root = root;
     config.read_only = only_check;
+    config.cancelled = COMMAND_WAS_STOPPED;
     job->ws = ws_open(&config, file_io_disk(), err);
     if (!job->ws)
         return false;

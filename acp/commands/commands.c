@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "acp/commands/commands.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +14,23 @@ const Command *const COMMANDS[] = {
     &COMMAND_TOKENIZE, &COMMAND_BENCH,  &COMMAND_MODELS,  &COMMAND_DOCTOR,
 };
 const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof *COMMANDS;
+
+static volatile bool was_stopped;
+const volatile bool *const COMMAND_WAS_STOPPED = &was_stopped;
+
+static void take_stop(int number) {
+    (void)number;
+    was_stopped = true;
+}
+
+void command_catch_stops(void) {
+    static const int STOPS[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction old, catching = {.sa_handler = take_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&catching.sa_mask);
+    for (size_t i = 0; i < sizeof STOPS / sizeof *STOPS; i++)
+        if (sigaction(STOPS[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* as nohup leaves it */
+            sigaction(STOPS[i], &catching, NULL);
+}
 
 void command_say(const char *format, ...) {
     Buf shown = {0};

@@ -26,6 +26,11 @@ extern const size_t COMMAND_COUNT;
 /* "mux-acp NAME: sentence" on stderr; returns status. */
 int command_fail(const char *name, int status, const Err *err);
 int command_usage(const Command *command, const char *problem);
+/* True once an interrupt, hangup or termination signal came. From the first call of command_catch_stops on
+ * they no longer end the process: for WorkspaceConfig.cancelled, so that a change is undone or finished
+ * first. */
+extern const volatile bool *const COMMAND_WAS_STOPPED;
+void command_catch_stops(void);
 /* A line on stderr. On a terminal, control characters in what it quotes are made visible. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line on stdout; frees value. False when stdout could not be written (main tells it). */

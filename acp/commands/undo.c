@@ -26,7 +26,8 @@ static int run_undo(const Settings *settings) {
     Arena arena = {0};
     Err err = {0};
     ChangeInfo info = {0};
-    Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){0}, &err);
+    command_catch_stops();
+    Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){.cancelled = COMMAND_WAS_STOPPED}, &err);
     bool ok = ws && ws_undo(ws, settings->word_count ? str_of(settings->words[0]) : S(""), &info, &err);
     ws_close(ws);
     arena_free(&arena);
@@ -104,6 +105,7 @@ static int run_recover(const Settings *settings) {
     Err err = {0};
     RecoverReport report = {0};
     /* Opening as usual would recover by itself, unseen. */
+    command_catch_stops(); /* finished as soon as it can be */
     Workspace *ws = open_root(settings, &arena, (WorkspaceConfig){.recovers_later = true}, &err);
     bool ok = ws && ws_recover(ws, &report, &err);
     ws_close(ws);

@@ -283,6 +283,31 @@ static void a_file_that_may_not_grow_is_told(void) {
     arena_free(&place.arena);
 }
 
+/* Whenever the interrupt comes: all files or none, and no start of the program is needed for that. */
+static void an_interrupt_leaves_all_or_nothing(void) {
+    enum { FILES = 400 };
+    static const char SCRIPT[] = "\"$0\" apply ../patch & "
+                                 "until grep -q new f0 || ! kill -0 $! 2>/dev/null; do :; done; "
+                                 "kill -INT $! 2>/dev/null; wait $!";
+    Place place = {0};
+    Buf patch = {0};
+    for (int i = 0; i < FILES; i++) {
+        write_text(&place, str_printf(&place.arena, "tree/f%d", i).ptr, "old\n");
+        buf_printf(&patch, "--- a/f%d\n+++ b/f%d\n@@ -1 +1 @@\n-old\n+new\n", i, i);
+    }
+    buf_char(&patch, 0);
+    write_text(&place, "patch", patch.ptr);
+    int status = run(&place, (const char *const[]){"/bin/bash", "-c", SCRIPT, PROGRAM, NULL});
+    CHECK_MSG(status == 0 || status == 1, "it ends with %d", status);
+    if (status == 1)
+        check_err(&place, "the change was cancelled; nothing was changed");
+    for (int i = 0; i < FILES; i++)
+        CHECK_STR(read_text(&place, str_printf(&place.arena, "tree/f%d", i).ptr),
+                  status == 0 ? S("new\n") : S("old\n"));
+    buf_free(&patch);
+    arena_free(&place.arena);
+}
+
 /* Of a file's name, on a terminal. */
 static void control_characters_are_made_visible(void) {
     Place place = {0};
@@ -311,5 +336,6 @@ static const TestCase CASES[] = {
     {"failures_are_json_too", failures_are_json_too},
     {"lost_output_is_a_failure", lost_output_is_a_failure},
     {"a_file_that_may_not_grow_is_told", a_file_that_may_not_grow_is_told},
+    {"an_interrupt_leaves_all_or_nothing", an_interrupt_leaves_all_or_nothing},
     {"control_characters_are_made_visible", control_characters_are_made_visible}};
 TEST_SUITE(ACP_APPLY_SUITE, "apply", CASES);

@@ -113,6 +113,27 @@ static void test_conflicts(void) {
     fixture_close(&fixture);
 }
 
+static void test_cancelled(void) {
+    Fixture fixture;
+    Err err = {0};
+    volatile bool cancelled = false;
+    make_tree(&fixture);
+    WorkspaceConfig config = {.root = fixture.root, .cancelled = &cancelled};
+    fixture.ws = ws_open(&config, file_io_disk(), &err);
+    CHECK_OK(fixture.ws != NULL, err);
+    cancelled = true;
+    expect_refusal(&fixture, make_change(&fixture), ERR_CANCELLED, "cancelled; nothing was changed");
+    cancelled = false;
+    CHECK_OK(change_commit(make_change(&fixture), NULL, &err), err);
+    Str after = fixture_snapshot(&fixture);
+    cancelled = true;
+    CHECK(!ws_undo(fixture.ws, S(""), NULL, &err) && err.code == ERR_CANCELLED);
+    CHECK_STR(fixture_snapshot(&fixture), after);
+    cancelled = false;
+    CHECK_OK(ws_undo(fixture.ws, S(""), NULL, &err), err);
+    fixture_close(&fixture);
+}
+
 static void test_undo_conflict(void) {
     Fixture fixture;
     Err err = {0};
@@ -545,6 +566,7 @@ static const TestCase TESTS[] = {
     {"commit_undo_redo", test_commit_undo_redo},
     {"commit_undo_redo_with_git", test_with_git},
     {"conflicts", test_conflicts},
+    {"cancelled", test_cancelled},
     {"undo_conflict", test_undo_conflict},
     {"refusals", test_refusals},
     {"read_only_workspace", test_read_only_workspace},
