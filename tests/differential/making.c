@@ -106,7 +106,8 @@ static Str print_ourselves(const SmallTree *old, const SmallTree *new, void *how
     Buf out = {0};
     bool found = true, ok = tree_diff_begin(&before, &after, &printing->options, &diff, &err);
     while (ok && (ok = tree_diff_next(&diff, arena, &file, &found, &err)) && found)
-        ok = diff_print_verified(&file, printing->context, &out, &err);
+        ok = diff_print_verified(&file, printing->context, &out, &err) ||
+             (printing->context == 0 && diff_print_verified(&file, 3, &out, &err)); /* as the program does */
     tree_diff_end(&diff);
     Str patch = buf_copy(&out, arena);
     buf_clear(&out);
