@@ -164,8 +164,11 @@ static bool is_sound(const Patch *patch) {
             if (old_begin < next_old || old_begin + added != new_begin + removed || hunk->line_count == 0 ||
                 hunk->lines[0].kind != ' ')
                 return false;
-            for (size_t l = 0; l + 1 < hunk->line_count; l++)
-                if (hunk->lines[l].no_newline && hunk->lines[l + 1].kind == ' ')
+            for (size_t l = 0; l < hunk->line_count;
+                 l++) /* the claim may be wrong, and is believed one way */
+                if (hunk->lines[l].no_newline &&
+                    (hunk->lines[l].kind == ' ' ||
+                     (l + 1 < hunk->line_count && hunk->lines[l + 1].kind == ' ')))
                     return false;
             next_old = old_begin + hunk->old_count;
             added += hunk->new_count;
