@@ -75,11 +75,18 @@ ConnectionHost house_host(House *house) {
     return (ConnectionHost){.ctx = house, .planner = host_planner, .models = host_models};
 }
 
+/* The workspace takes 0 for "as usual"; a user who says 0 wants as little as can be. */
+static size_t backup_limit(const Settings *settings, OptionId id, size_t unit) {
+    size_t n = settings_count(settings, id, 0);
+    if (!settings_has(settings, id))
+        return 0;
+    return n == 0 ? 1 : n < SIZE_MAX / unit ? n * unit : SIZE_MAX;
+}
+
 WorkspaceConfig house_workspace(const Settings *settings) {
-    size_t mib = settings_count(settings, OPT_BACKUP_MIB, 0);
-    return (WorkspaceConfig){.backup_count = settings_count(settings, OPT_BACKUP_COUNT, 0),
-                             .backup_days = settings_count(settings, OPT_BACKUP_DAYS, 0),
-                             .backup_bytes = mib < SIZE_MAX >> 20 ? mib << 20 : SIZE_MAX};
+    return (WorkspaceConfig){.backup_count = backup_limit(settings, OPT_BACKUP_COUNT, 1),
+                             .backup_days = backup_limit(settings, OPT_BACKUP_DAYS, 1),
+                             .backup_bytes = backup_limit(settings, OPT_BACKUP_MIB, (size_t)1 << 20)};
 }
 
 bool house_folder(const char *given, Arena *arena, Str *out, Err *err) {

@@ -283,6 +283,24 @@ static void a_file_that_may_not_grow_is_told(void) {
     arena_free(&place.arena);
 }
 
+static void no_backups_means_the_newest_alone(void) {
+    static const char *const LIMITS[] = {"--backup-count=0", "--backup-mib=0"};
+    Place place = {0};
+    write_text(&place, "tree/f", "1\n");
+    write_text(&place, "patch", ONE_LINE);
+    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
+        CHECK_INT(APPLY(&place, "../patch"), 0);
+        CHECK_INT(APPLY(&place, "-R", LIMITS[i], "../patch"), 0);
+        CHECK_INT(SHELL(&place, "exec \"$0\" backups --json"), 0);
+        Json *json = told(&place);
+        CHECK_INT(json_len(json_find(json, "backups")), 1);
+        json_free(json);
+    }
+    CHECK_INT(SHELL(&place, "exec \"$0\" undo"), 0);
+    CHECK_STR(read_text(&place, "tree/f"), S("one\n"));
+    arena_free(&place.arena);
+}
+
 /* Whenever the interrupt comes: all files or none, and no start of the program is needed for that. */
 static void an_interrupt_leaves_all_or_nothing(void) {
     enum { FILES = 400 };
@@ -336,6 +354,7 @@ static const TestCase CASES[] = {
     {"failures_are_json_too", failures_are_json_too},
     {"lost_output_is_a_failure", lost_output_is_a_failure},
     {"a_file_that_may_not_grow_is_told", a_file_that_may_not_grow_is_told},
+    {"no_backups_means_the_newest_alone", no_backups_means_the_newest_alone},
     {"an_interrupt_leaves_all_or_nothing", an_interrupt_leaves_all_or_nothing},
     {"control_characters_are_made_visible", control_characters_are_made_visible}};
 TEST_SUITE(ACP_APPLY_SUITE, "apply", CASES);
