@@ -133,6 +133,8 @@ static void undo_halfway(Txn *txn, const Change *change, Err *err) {
     size_t conflicts = 0;
     Err why = {0};
     bool ok = !txn->manifest.is_by_editor || editor_roll_back(txn, change, &conflicts, &why);
+    /* what an editor has not saved yet differs on disk: only its own count says that somebody typed */
+    bool is_told = conflicts > 0 || !txn->manifest.is_by_editor;
     ok = ok && txn_roll_back(txn, &conflicts, &why);
     if (!ok) {
         log_line(LOG_ERROR, "a half-made change could not be undone: %s", why.text);
@@ -142,7 +144,7 @@ static void undo_halfway(Txn *txn, const Change *change, Err *err) {
     } else if (conflicts && (txn_holds_foreign(txn) || txn_holds_before(txn)) && txn_keep_aside(txn, &why)) {
         err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is; "
                       "texts that would be lost are kept beside the backups");
-    } else if (conflicts && !txn->manifest.is_by_editor) {
+    } else if (conflicts && is_told) {
         txn_discard(txn);
         err_note(err, "the change was undone, and what somebody else wrote meanwhile was left as it is");
     } else {

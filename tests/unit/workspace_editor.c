@@ -161,6 +161,25 @@ static void test_replaced_on_disk_meanwhile(void) {
     fixture_close(&editor.fixture);
 }
 
+static bool type_into_new(Editor *editor, int write, Str path, Str text, Err *err) {
+    (void)write, (void)text;
+    save(editor, path, S("typed at once\n"));
+    return err_set(err, ERR_IO, "the editor said no");
+}
+
+/* A new file that holds what its user typed stays, and the sentence says so. */
+static void test_new_file_typed_into(void) {
+    Editor editor;
+    Err err = {0};
+    editor_init(&editor, type_into_new);
+    Change *change = change_begin(editor.fixture.ws, &err);
+    fixture_put(&editor.fixture, change, "c.txt", S("new c\n"));
+    CHECK(!change_commit(change, NULL, &err));
+    CHECK_MSG(err.code == ERR_IO && strstr(err.text, "left as it is"), "%s", err.text);
+    CHECK_STR(fixture_text(&editor.fixture, "c.txt"), S("typed at once\n"));
+    fixture_close(&editor.fixture);
+}
+
 static bool write_part_of_new(Editor *editor, int write, Str path, Str text, Err *err) {
     (void)write;
     save(editor, path, str_slice(text, 0, 2));
@@ -215,6 +234,7 @@ static const TestCase TESTS[] = {
     {"typed_after_the_write", test_typed_after_the_write},
     {"half_written", test_half_written},
     {"removed_after_the_write", test_removed_after_the_write},
+    {"new_file_typed_into", test_new_file_typed_into},
     {"new_file_half_written", test_new_file_half_written},
     {"ended_before_a_mode", test_ended_before_a_mode},
     {"replaced_on_disk_meanwhile", test_replaced_on_disk_meanwhile},
