@@ -25,7 +25,8 @@ typedef struct PatchOptions {
                       * (added lines get the file's line ends), a truncated last hunk that is whole by its
                       * own counts, names without a/ and b/. Implies recount. Ambiguous places are refused. */
     int fuzz;        /* outer context lines that may be dropped at each end of a hunk, at most; 0 */
-    int least_context; /* -CN: context lines that must match at each end; -1 = all */
+    bool has_least_context; /* -CN was given; else all context must match */
+    int least_context;      /* context lines that must match at each end */
 } PatchOptions;
 
 typedef struct PatchLine {

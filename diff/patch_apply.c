@@ -118,7 +118,7 @@ static bool find_place(Job *job, const PatchHunk *hunk, Match *out) {
     *out = (Match){0};
     if (match_find(&job->image, &window, expected, fit, options, out) ||
         (options->fuzz > 0 && find_with_fuzz(job, hunk, expected, fit, out)) ||
-        (options->least_context >= 0 && find_with_less_context(job, hunk, expected, fit, out))) {
+        (options->has_least_context && find_with_less_context(job, hunk, expected, fit, out))) {
         expected += out->window.first;
         out->offset_down = out->line > expected ? out->line - expected : 0;
         out->offset_up = out->line < expected ? expected - out->line : 0;
@@ -208,7 +208,7 @@ static bool fail_hunk(Job *job, size_t index, Err *err) {
     result.left_out = '-';
     result.old_count = result.new_count;
     if (result.old_count && match_find(&job->image, &result, hunk->new_start ? hunk->new_start - 1 : 0,
-                                       (Fit){0}, &(PatchOptions){.least_context = -1}, &match))
+                                       (Fit){0}, &(PatchOptions){0}, &match))
         return fail_applied(job, index, match.line, err);
     return fail_line(job, index, err);
 }

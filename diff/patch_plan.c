@@ -400,7 +400,7 @@ static bool goes_in_reverse(const Patch *patch, const PatchOptions *options, Pat
     PatchOptions strict = *options;
     PatchPlan plan;
     strict.fuzz = 0;
-    strict.least_context = -1;
+    strict.has_least_context = false;
     for (size_t i = 0; i < patch->count; i++) {
         PatchFile *file = &reversed.files[patch->count - 1 - i];
         *file = patch->files[i];

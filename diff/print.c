@@ -333,7 +333,7 @@ static bool check_text(const FileDiff *file, const PatchFile *read, const PatchO
 
 /* The sections of one FileDiff as they were meant: one, or two for a change of type. */
 static bool check_printed(const FileDiff *file, Str printed, int context, Err *err) {
-    PatchOptions options = {.strip = 1, .least_context = -1, .unidiff_zero = context <= 0};
+    PatchOptions options = {.strip = 1, .unidiff_zero = context <= 0};
     FileDiff parts[2] = {*file, *file};
     size_t count = 0;
     if (!changes_type(file)) {

@@ -231,9 +231,8 @@ static PatchOptions read_options(const Settings *settings) {
                           .ignore_whitespace = settings_has(settings, OPT_IGNORE_WHITESPACE),
                           .is_tolerant = settings_has(settings, OPT_TOLERANT),
                           .fuzz = small_count(settings, OPT_FUZZ, 0),
-                          .least_context = settings_has(settings, OPT_LEAST_CONTEXT)
-                                               ? small_count(settings, OPT_LEAST_CONTEXT, 0)
-                                               : -1};
+                          .has_least_context = settings_has(settings, OPT_LEAST_CONTEXT),
+                          .least_context = small_count(settings, OPT_LEAST_CONTEXT, 0)};
 }
 
 static int run(const Settings *settings) {

@@ -82,7 +82,10 @@ static void choose_options(Trial *trial, Notes *notes) {
     case 2: o->recount = true; break;
     case 3: o->unidiff_zero = true; break;
     case 4: o->ignore_whitespace = true; break;
-    case 5: o->least_context = (int)pick(4); break;
+    case 5:
+        o->has_least_context = true;
+        o->least_context = (int)pick(4);
+        break;
     default: trial->test.only_check = true;
     }
     notes->items[notes->count++] = NAMES[which];

@@ -32,7 +32,7 @@ static size_t put_options(const ApplyCase *test, const char **arguments, Arena *
         arguments[n++] = "--unidiff-zero";
     if (o->ignore_whitespace)
         arguments[n++] = "--ignore-whitespace";
-    if (o->least_context >= 0)
+    if (o->has_least_context)
         arguments[n++] = str_printf(arena, "-C%d", o->least_context).ptr;
     if (test->only_check)
         arguments[n++] = "--check";

@@ -120,7 +120,7 @@ static bool same_but_newlines(Str a, Str b) {
 
 /* With -C git writes a line without its newline into the middle of a file, where the patch claims it. */
 static bool loses_newline(const ApplyCase *test, const Outcome *git, const Outcome *ours) {
-    if (test->options.least_context < 0 || !str_contains(test->patch, S("\n\\ ")))
+    if (!test->options.has_least_context || !str_contains(test->patch, S("\n\\ ")))
         return false;
     for (size_t i = 0; i < ours->tree.count; i++) {
         const SmallEntry *mine = &ours->tree.items[i], *theirs = tree_find(&git->tree, mine->path);
@@ -214,7 +214,8 @@ static void each_is_one(void) {
         const Row *row = &ROWS[i];
         Str damage;
         ApplyCase test = {.patch = row->patch, .only_check = row->only_check};
-        test.options = (PatchOptions){.strip = 1, .least_context = row->drops_context ? 1 : -1};
+        test.options =
+            (PatchOptions){.strip = 1, .has_least_context = row->drops_context, .least_context = 1};
         tree_put(&test.tree, &arena, str_of(row->path), row->mode, str_of(row->text));
         Outcome git = apply_with_git(&test, &arena), ours = apply_in_memory(&test, &arena);
         Outcome on_disk = apply_with_program(&test, &arena, &damage);

@@ -60,7 +60,7 @@ static void as_git_reads_them(void) {
         const Row *row = &ROWS[i];
         Str why = S("");
         ApplyCase test = {.patch = str_of(row->patch)};
-        test.options = (PatchOptions){.strip = 1, .guesses_strip = row->guesses_strip, .least_context = -1};
+        test.options = (PatchOptions){.strip = 1, .guesses_strip = row->guesses_strip};
         tree_put(&test.tree, &arena, str_of(row->path), TREE_FILE, S("a\n"));
         Outcome git = apply_with_git(&test, &arena), ours = apply_in_memory(&test, &arena);
         bool agrees = outcomes_agree(&git, &ours, &arena, &why);

@@ -134,7 +134,6 @@ static const char *by_us(Trial *trial, Arena *arena) {
 const char *make_patch(Trial *trial, Arena *arena) {
     choose_context(trial);
     const char *maker = chance(65) ? by_git(trial, arena) : by_us(trial, arena);
-    trial->test.options.least_context = -1;
     trial->test.options.guesses_strip = trial->test.options.strip == 1 && chance(30);
     trial->test.options.reverse = chance(15);
     trial->test.tree = tree_copy(trial->test.options.reverse ? &trial->after : &trial->before, arena);

@@ -67,9 +67,9 @@ static bool drop_options(Search *search) {
             has_shrunk |= keeps_failing(search, &smaller);
         }
     }
-    if (search->test->options.least_context >= 0) {
+    if (search->test->options.has_least_context) {
         ApplyCase smaller = *search->test;
-        smaller.options.least_context = -1;
+        smaller.options.has_least_context = false;
         has_shrunk |= keeps_failing(search, &smaller);
     }
     return has_shrunk;

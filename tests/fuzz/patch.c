@@ -261,7 +261,7 @@ static void print_and_apply(Str before, Str after) {
     diff_print(&file, 3, &text);
     must((text.len == 0) == str_eq(before, after));
     for (int reverse = 0; text.len && reverse < 2; reverse++) {
-        PatchOptions options = {.strip = 1, .least_context = -1, .reverse = reverse};
+        PatchOptions options = {.strip = 1, .reverse = reverse};
         Patch patch;
         Str result;
         must(patch_parse(buf_text(&text), &options, &arena, &patch, NULL) && patch.count == 1);
@@ -283,7 +283,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                             .ignore_whitespace = data[0] >> 5 & 1,
                             .is_tolerant = data[0] >> 6 & 1,
                             .fuzz = is_loose ? size % 3 : 0,
-                            .least_context = is_loose ? (int)(size % 4) - 1 : -1};
+                            .has_least_context = is_loose && size % 4,
+                            .least_context = (int)(size % 4) - 1};
     Str all = {(const char *)data + 1, size - 1};
     size_t end = str_find_char(all, 0, 0);
     Str text = str_slice(all, 0, end), old = end == STR_NONE ? S("") : str_from(all, end + 1);

@@ -285,7 +285,6 @@ static void same_verdict_as_git(void) {
         Buf patch = {0};
         print_diff("d/f", before, after, context, &arena, &patch, is_new, is_deleted);
         PatchOptions options = {.strip = test_random() % 8 ? 1 : 2,
-                                .least_context = -1,
                                 .reverse = test_random() % 5 == 0,
                                 .recount = test_random() % 5 == 0,
                                 .unidiff_zero =
@@ -370,7 +369,7 @@ static void far_places_as_git(void) {
         Arena arena = {0};
         size_t *begins;
         Err err = {0};
-        PatchOptions options = {.strip = 1, .least_context = -1};
+        PatchOptions options = {.strip = 1};
         Str text = few_words(&arena, LINES, i % 2 ? 12 : 400, &begins);
         Str patch = misplaced_hunks(&arena, text, begins, LINES, HUNKS);
         Tree git = {true, text}, ours = git;
@@ -395,7 +394,7 @@ static void own_patches_round_trip(void) {
         Buf text = {0};
         print_diff("a b/\"c\"", before, after, context, &arena, &text, false, false);
         for (int reverse = 0; text.len && reverse < 2; reverse++) {
-            PatchOptions options = {.strip = 1, .least_context = -1, .reverse = reverse, .recount = i % 2};
+            PatchOptions options = {.strip = 1, .reverse = reverse, .recount = i % 2};
             Patch patch;
             Err err = {0};
             CHECK_OK(patch_parse(buf_text(&text), &options, &arena, &patch, &err), err);

@@ -11,8 +11,8 @@
 
 enum { ROUNDS = 150, MOST_BYTES = 200000 };
 
-static const PatchOptions FORWARDS = {.strip = 1, .least_context = -1};
-static const PatchOptions BACKWARDS = {.strip = 1, .least_context = -1, .reverse = true};
+static const PatchOptions FORWARDS = {.strip = 1};
+static const PatchOptions BACKWARDS = {.strip = 1, .reverse = true};
 
 static Str random_bytes(Arena *arena, size_t most) {
     size_t len = test_random() % 4 ? test_random() % (most + 1) : test_random() % 8, kind = test_random() % 3;

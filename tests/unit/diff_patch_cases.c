@@ -301,7 +301,7 @@ static const PatchCase CASES_OF_TEXT[] = {
 };
 
 static PatchOptions read_options(const char *text) {
-    PatchOptions options = {.strip = 1, .least_context = -1};
+    PatchOptions options = {.strip = 1};
     Str word, rest = str_of(text);
     while (rest.len) {
         size_t blank = str_find_char(rest, ' ', 0);
@@ -310,7 +310,7 @@ static PatchOptions read_options(const char *text) {
         if (str_starts(word, S("-p")))
             options.strip = word.ptr[2] - '0';
         else if (str_starts(word, S("-C")))
-            options.least_context = word.ptr[2] - '0';
+            options.has_least_context = true, options.least_context = word.ptr[2] - '0';
         else if (str_starts(word, S("--fuzz=")))
             options.fuzz = word.ptr[7] - '0';
         options.reverse = options.reverse || str_eq(word, S("-R"));

@@ -244,7 +244,7 @@ bool git_apply(Tree *tree, Str patch, const PatchOptions *options, Arena *arena)
         arguments[n++] = "--unidiff-zero";
     if (options->ignore_whitespace)
         arguments[n++] = "--ignore-whitespace";
-    if (options->least_context >= 0)
+    if (options->has_least_context)
         arguments[n++] = str_printf(arena, "-C%d", options->least_context).ptr;
     arguments[n++] = "../patch";
     CHECK_OK(os_write_file(str_printf(arena, "%s/patch", test_tmp()).ptr, patch, &err), err);

@@ -196,7 +196,7 @@ static bool list_names(void *ctx, Str folder, Arena *arena, Str **names, size_t 
 
 static void apply_plan(Str patch_text, const Tree *before, Tree *out, bool reverse, int context,
                        Arena *arena) {
-    PatchOptions options = {.strip = 1, .least_context = -1, .reverse = reverse, .unidiff_zero = !context};
+    PatchOptions options = {.strip = 1, .reverse = reverse, .unidiff_zero = !context};
     PatchSource source = {.ctx = (void *)(uintptr_t)before, .look = look, .list = list_names};
     Patch patch;
     PatchPlan plan;
