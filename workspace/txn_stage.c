@@ -240,8 +240,9 @@ static bool stage_old(Txn *txn, size_t index, ChangeFile *file, int target, cons
                       : stage_old_link(txn, index, spot, err)))
         return false;
     if (!stamp_eq(record->before, file->seen))
-        return err_set(err, ERR_CONFLICT, "%.*s changed since it was read; read it again",
-                       STR_ARG(file->path.relative));
+        return err_set(err, ERR_CONFLICT, "%.*s changed since %s", STR_ARG(file->path.relative),
+                       txn->manifest.undoes.len ? "then: undoing would lose that"
+                                                : "it was read; read it again");
     file->had_hard_links = target >= 0 && txn->seen[index].st_nlink > 1;
     if (file->had_hard_links)
         log_line(LOG_INFO, "%.*s has other hard links: they keep the old text", STR_ARG(record->path));
