@@ -14,6 +14,7 @@
 #include "diff/diff.h"
 #include "diff/patch.h"
 #include "tests/runner.h"
+#include "tests/unit/diff_git.h"
 
 enum { MOST_BYTES = 1 << 20, GIT_CASES = 400 };
 
@@ -21,26 +22,8 @@ static Str path_in_tmp(Arena *arena, const char *name) {
     return str_printf(arena, "%s/%s", test_tmp(), name);
 }
 
-static int run_git(const char *const *arguments) {
-    pid_t child = fork();
-    if (child == 0) {
-        int null = open("/dev/null", O_RDWR);
-        if (chdir(test_tmp()) != 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
-            _exit(126);
-        setenv("GIT_CEILING_DIRECTORIES", "/", 1);
-        setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
-        setenv("HOME", test_tmp(), 1);
-        execvp("git", (char *const *)(uintptr_t)arguments);
-        _exit(127);
-    }
-    int status = 0;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128; /* git-apply aborts on some damaged patches */
-}
-
 static void need_git(void) {
-    const char *const version[] = {"git", "--version", NULL};
-    if (run_git(version) != 0)
+    if (!git_is_there())
         SKIP("git is not there");
 }
 
@@ -171,7 +154,7 @@ static void git_takes_printed_patches(void) {
         write_file(&arena, "patch", buf_text(&patch));
         const char *const apply[] = {"git", "apply", context ? "patch" : "--unidiff-zero",
                                      context ? NULL : "patch", NULL};
-        CHECK_INT(run_git(apply), 0);
+        CHECK_INT(git_run(test_tmp(), apply), 0);
         for (size_t i = 0; i < real_file_count; i++) {
             Str text, path = path_in_tmp(&arena, files[i].name);
             if (files[i].is_deleted) {
@@ -266,7 +249,7 @@ static bool apply_git(Str patch, const PatchOptions *options, Str path, Tree *tr
     unlink(path_in_tmp(arena, "f").ptr);
     if (tree->exists)
         write_file(arena, str_cstr(arena, path), tree->text);
-    bool ok = run_git(arguments) == 0;
+    bool ok = git_run(test_tmp(), arguments) == 0;
     tree->exists = os_read_file(full.ptr, MOST_BYTES, arena, &tree->text, NULL);
     return ok;
 }

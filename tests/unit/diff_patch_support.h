@@ -3,6 +3,7 @@
 #define MUX_TESTS_DIFF_PATCH_SUPPORT_H
 
 #include "diff/patch.h"
+#include "tests/unit/diff_git.h"
 
 enum { TREE_MOST = 16, PLAIN = 0100644, PROGRAM = 0100755, LINK = 0120000, FOLDER = 0040000 };
 
@@ -35,8 +36,6 @@ PatchSource tree_source(Tree *tree);
 bool tree_apply(Tree *tree, Str patch, const PatchOptions *options, Arena *arena, PatchPlan *plan, Err *err);
 
 /* git runs in test_tmp(), its tree is test_tmp()/tree. */
-bool git_is_there(void);
-int git_run(const char *folder, const char *const *arguments);
 void tree_write(const Tree *tree, Arena *arena); /* replaces what was there */
 void tree_read(Tree *out, Arena *arena);
 bool git_apply(Tree *tree, Str patch, const PatchOptions *options, Arena *arena);

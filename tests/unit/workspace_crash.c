@@ -421,6 +421,32 @@ static bool has_manifest(Fixture *fixture) {
     return run_program(argv, NULL) == 0;
 }
 
+/* Starts the change under strace with this rule and waits until its record stands and an exchange has begun.
+ */
+static pid_t start_stretched(ScenarioRun *run, const char *rule) {
+    const char *const front[] = {"strace",          "-f", "-o", "/dev/null", "-e",
+                                 "trace=renameat2", "-e", rule, NULL};
+    const char *const *argv = scenario_words(run, front, NULL);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    siginfo_t ended = {0};
+    while (!has_manifest(&run->fixture) &&
+           waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)
+        sleep_us(1000);
+    sleep_us(100000);
+    return pid;
+}
+
+static void save_as(Fixture *fixture, bool by_rename, Str text) {
+    fixture_write(fixture, by_rename ? "beside" : "a.txt", text);
+    if (by_rename)
+        CHECK(rename(fixture_path(fixture, "beside"), fixture_path(fixture, "a.txt")) == 0);
+}
+
 /* Somebody saves the file in the moment between the last look at it and the exchange, which strace stretches:
  * the text is displaced, seen and put back. Should the machine be so slow that the writer comes too late, its
  * text stays all the same. */
@@ -430,25 +456,9 @@ static void test_third_party(void) {
     Fixture *fixture = &run.fixture;
     for (int by_rename = 0; by_rename < 2; by_rename++) {
         scenario_reset(&run);
-        const char *const front[] = {"strace", "-f",
-                                     "-o",     "/dev/null",
-                                     "-e",     "trace=renameat2",
-                                     "-e",     "inject=renameat2:delay_enter=600000:when=1",
-                                     NULL};
-        const char *const *argv = scenario_words(&run, front, NULL);
-        fflush(NULL);
-        pid_t pid = fork();
-        if (pid == 0) {
-            execvp(argv[0], (char *const *)(uintptr_t)argv);
-            _exit(127);
-        }
-        int status = -1;
-        while (!has_manifest(fixture) && waitpid(pid, &status, WNOHANG) == 0)
-            sleep_us(1000);
-        sleep_us(100000);
-        fixture_write(fixture, by_rename ? "beside" : "a.txt", S("third party\n"));
-        if (by_rename)
-            CHECK(rename(fixture_path(fixture, "beside"), fixture_path(fixture, "a.txt")) == 0);
+        int status;
+        pid_t pid = start_stretched(&run, "inject=renameat2:delay_enter=600000:when=1");
+        save_as(fixture, by_rename, S("third party\n"));
         CHECK(waitpid(pid, &status, 0) == pid);
         CHECK_STR(fixture_text(fixture, "a.txt"), S("third party\n"));
         CHECK((WEXITSTATUS(status) != 0) == (fixture_text(fixture, "gone.txt").ptr != NULL));
@@ -460,12 +470,6 @@ static void test_third_party(void) {
     scenario_close(&run);
 }
 
-static void save_as(Fixture *fixture, bool by_rename, Str text) {
-    fixture_write(fixture, by_rename ? "beside" : "a.txt", text);
-    if (by_rename)
-        CHECK(rename(fixture_path(fixture, "beside"), fixture_path(fixture, "a.txt")) == 0);
-}
-
 /* Saved twice: before the exchange, and again while the first text is on its way back. The second came last.
  */
 static void test_third_party_twice(void) {
@@ -474,22 +478,8 @@ static void test_third_party_twice(void) {
     Fixture *fixture = &run.fixture;
     for (int how = 0; how < 4; how++) {
         scenario_reset(&run);
-        const char *const front[] = {"strace", "-f",
-                                     "-o",     "/dev/null",
-                                     "-e",     "trace=renameat2",
-                                     "-e",     "inject=renameat2:delay_enter=400000:when=1..2",
-                                     NULL};
-        const char *const *argv = scenario_words(&run, front, NULL);
-        fflush(NULL);
-        pid_t pid = fork();
-        if (pid == 0) {
-            execvp(argv[0], (char *const *)(uintptr_t)argv);
-            _exit(127);
-        }
-        int status = -1;
-        while (!has_manifest(fixture) && waitpid(pid, &status, WNOHANG) == 0)
-            sleep_us(1000);
-        sleep_us(100000);
+        int status;
+        pid_t pid = start_stretched(&run, "inject=renameat2:delay_enter=400000:when=1..2");
         save_as(fixture, how & 1, S("third party\n"));
         sleep_us(500000);
         save_as(fixture, how & 2, S("third party again\n"));
