@@ -563,11 +563,30 @@ static void test_lock_names_its_holder(void) {
     fixture_close(&fixture);
 }
 
+/* Nobody waits for another process's change once he is told to stop. */
+static void test_cancelled_while_waiting(void) {
+    Fixture fixture;
+    volatile bool cancelled = false;
+    make_tree(&fixture);
+    fixture_open(&fixture, file_io_disk());
+    commit_one(&fixture, S("1\n"));
+    ws_close(fixture.ws);
+    WorkspaceConfig config = {.root = fixture.root, .cancelled = &cancelled};
+    fixture.ws = ws_open(&config, file_io_disk(), NULL);
+    int fd = open(fixture_path(&fixture, ".mux/lock"), O_RDWR);
+    CHECK(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    cancelled = true;
+    expect_refusal(&fixture, make_change(&fixture), ERR_CANCELLED, "cancelled while another");
+    close(fd);
+    fixture_close(&fixture);
+}
+
 static const TestCase TESTS[] = {
     {"commit_undo_redo", test_commit_undo_redo},
     {"commit_undo_redo_with_git", test_with_git},
     {"conflicts", test_conflicts},
     {"cancelled", test_cancelled},
+    {"cancelled_while_waiting", test_cancelled_while_waiting},
     {"undo_conflict", test_undo_conflict},
     {"refusals", test_refusals},
     {"read_only_workspace", test_read_only_workspace},
