@@ -24,8 +24,7 @@
     "change", "put", "other.txt", "other", "mode", "other.txt", "755", "put", "run.sh", "after run", "mode", \
         "run.sh", "644"
 /* the mode alone, after texts */
-#define LATE_MODE                                                                                            \
-    "change", "put", "a.txt", "after a", "put", "other.txt", "other", "mode", "other.txt", "755"
+#define LATE_MODE "change", "put", "a.txt", "after a", "put", "other.txt", "other", "mode", "other.txt", "755"
 
 const Scenario SCENARIOS[] = {
     {"edits", STATE_IN_TREE, {0}, NULL, {EDITS}},
