@@ -121,19 +121,38 @@ static void cut_to_change(Str *old_text, Str *new_text) {
     *new_text = str_slice(*new_text, begin, new_end);
 }
 
-static Json *diff_item(const ToolDiff *diff) {
-    Str old_text = diff->old_text, new_text = diff->is_deleted ? S("") : diff->new_text;
-    if (!diff->is_new && !diff->is_deleted && old_text.len + new_text.len > DIFF_WHOLE_MAX)
-        cut_to_change(&old_text, &new_text);
+static void push_diff(Json *content, Str path, bool is_new, Str old_text, Str new_text) {
     Json *item = json_object();
     json_put_str(item, "type", S("diff"));
-    json_put_str(item, "path", diff->path);
-    if (diff->is_new)
+    json_put_str(item, "path", path);
+    if (is_new)
         json_put(item, "oldText", cJSON_CreateNull());
     else
         json_put_str(item, "oldText", old_text);
     json_put_str(item, "newText", new_text);
-    return item;
+    json_push(content, item);
+}
+
+/* The protocol knows one path a diff: a moved file goes at one and comes at the other. */
+static void push_move(Json *content, const ToolDiff *diff) {
+    Arena arena = {0};
+    Str root = str_slice(diff->path, 0, diff->path.len - diff->relative.len), to = diff->moved_to;
+    if (!str_starts(to, S("/")))
+        to = str_concat(&arena, root, to);
+    push_diff(content, diff->path, false, diff->old_text, S(""));
+    push_diff(content, to, true, S(""), diff->new_text);
+    arena_free(&arena);
+}
+
+static void put_diff(Json *content, const ToolDiff *diff) {
+    Str old_text = diff->old_text, new_text = diff->is_deleted ? S("") : diff->new_text;
+    if (diff->moved_to.len) {
+        push_move(content, diff);
+        return;
+    }
+    if (!diff->is_new && !diff->is_deleted && old_text.len + new_text.len > DIFF_WHOLE_MAX)
+        cut_to_change(&old_text, &new_text);
+    push_diff(content, diff->path, diff->is_new, old_text, new_text);
 }
 
 static void put_content(Json *call, const ToolEvent *tool) {
@@ -141,7 +160,7 @@ static void put_content(Json *call, const ToolEvent *tool) {
         return;
     Json *content = json_put_array(call, "content");
     for (size_t i = 0; i < tool->diff_count; i++)
-        json_push(content, diff_item(&tool->diffs[i]));
+        put_diff(content, &tool->diffs[i]);
     if (tool->text.len) {
         Json *item = json_object();
         json_put_str(item, "type", S("content"));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "acp/v1.h"
 #include "base/os.h"
 #include "tests/fakes/client.h"
 #include "tests/runner.h"
@@ -467,7 +468,30 @@ static void test_missing_folder(void) {
     CHECK_INT(client_end(&client), 0);
 }
 
+/* The protocol knows one path a diff. */
+static void test_moved_file(void) {
+    ToolDiff diff = {.path = S("/w/src/old.c"),
+                     .relative = S("src/old.c"),
+                     .moved_to = S("lib/new.c"),
+                     .old_text = S("a\n"),
+                     .new_text = S("b\n"),
+                     .unified = S("")};
+    ToolEvent tool = {.id = S("1"), .title = S("Move"), .text = S(""), .diffs = &diff, .diff_count = 1};
+    Json *params = v1_tool_update(S("s"), &tool);
+    const Json *content = json_find(json_find(params, "update"), "content");
+    CHECK_INT(json_len(content), 2);
+    const Json *from = cJSON_GetArrayItem(content, 0), *to = cJSON_GetArrayItem(content, 1);
+    CHECK_STR(json_str(from, "path"), S("/w/src/old.c"));
+    CHECK_STR(json_str(from, "oldText"), S("a\n"));
+    CHECK_STR(json_str(from, "newText"), S(""));
+    CHECK_STR(json_str(to, "path"), S("/w/lib/new.c"));
+    CHECK(cJSON_IsNull(json_find(to, "oldText")));
+    CHECK_STR(json_str(to, "newText"), S("b\n"));
+    json_free(params);
+}
+
 static const TestCase CASES[] = {
+    {"moved_file", test_moved_file},
     {"stop_reasons", test_stop_reasons},
     {"cancel", test_cancel},
     {"busy_session", test_busy_session},
