@@ -20,6 +20,7 @@ typedef struct Name {
     NameState state;    /* what later sections are told */
     PatchEntry disk;    /* has_looked: what the source told */
     PatchEntry now;     /* NAME_MADE: what the last section left here */
+    unsigned said_mode; /* NAME_MADE: its mode as the patch has it, which may be one that no file has */
     size_t writes_left; /* sections still to come that write here */
     Arena interim;      /* holds now.text when another section follows */
     bool has_looked;
@@ -136,8 +137,15 @@ static bool look(Planner *p, Name *name, Err *err) {
 
 /* ---- one section ---- */
 
+static const char *kind_of(unsigned mode) {
+    return is_link(mode)                                   ? "a symbolic link"
+           : (mode & MODE_KIND) == (MODE_FILE & MODE_KIND) ? "a regular file"
+                                                           : "of no kind that a file has";
+}
+
 static bool read_old_side(Planner *p, Section *s, PatchEntry *old, Err *err) {
     const PatchFile *file = s->file;
+    unsigned mode;
     Str shown = str_slice(file->old_path, 0, SHOWN);
     if (!s->is_moved && s->from->state == NAME_GONE)
         return err_set(err, ERR_NOT_FOUND,
@@ -145,10 +153,12 @@ static bool read_old_side(Planner *p, Section *s, PatchEntry *old, Err *err) {
                        file->line, STR_ARG(shown));
     if (!s->is_moved && s->from->state == NAME_MADE) {
         *old = s->from->now;
+        mode = s->from->said_mode;
     } else {
         if (!look(p, s->from, err))
             return false;
         *old = s->from->disk;
+        mode = old->mode;
         s->from->was_read = old->exists;
         if (!old->exists && file->may_create) {
             s->is_new = true;
@@ -160,12 +170,11 @@ static bool read_old_side(Planner *p, Section *s, PatchEntry *old, Err *err) {
         return err_set(err, ERR_NOT_FOUND, "%.*s is not there", STR_ARG(shown));
     if (old->is_folder)
         return err_set(err, ERR_CONFLICT, "%.*s is a folder, but the patch is for a file", STR_ARG(shown));
-    s->old_mode = s->old_mode ? s->old_mode : old->mode;
-    if ((s->old_mode ^ old->mode) & MODE_KIND)
+    s->old_mode = s->old_mode ? s->old_mode : mode;
+    if ((s->old_mode ^ mode) & MODE_KIND)
         return err_set(err, ERR_CONFLICT, "%.*s is %s, but the patch is for %s", STR_ARG(shown),
-                       is_link(old->mode) ? "a symbolic link" : "a regular file",
-                       is_link(s->old_mode) ? "a symbolic link" : "a regular file");
-    s->new_mode = s->new_mode ? s->new_mode : old->mode;
+                       kind_of(mode), kind_of(s->old_mode));
+    s->new_mode = s->new_mode ? s->new_mode : mode;
     if (s->to && (s->old_mode ^ s->new_mode) & MODE_KIND)
         return err_set(err, ERR_INVALID,
                        "line %zu of the patch: a file becomes a link only by a deletion and a creation",
@@ -204,12 +213,13 @@ static bool check_link_target(const Section *s, Str target, Err *err) {
 }
 
 /* made_in holds the text, or nothing when it lives elsewhere. */
-static void put_result(Name *to, Arena made_in, PatchEntry entry) {
+static void put_result(Name *to, Arena made_in, unsigned said_mode, PatchEntry entry) {
     if (entry.text.ptr != to->now.text.ptr) {
         arena_free(&to->interim);
         to->interim = made_in;
     }
     to->now = entry;
+    to->said_mode = said_mode;
     to->state = NAME_MADE;
     to->is_made = true;
 }
@@ -235,7 +245,7 @@ static bool write_new_side(Planner *p, Section *s, const PatchEntry *old, Err *e
         text = str_copy(p->arena, text); /* the other name may be written again */
     p->text_bytes += is_same ? 0 : text.len;
     if (s->to)
-        put_result(s->to, interim,
+        put_result(s->to, interim, s->new_mode,
                    (PatchEntry){.exists = true, .mode = written_mode(s->new_mode), .text = text});
     return p->text_bytes <= PATCH_PLAN_MAX ||
            err_set(err, ERR_LIMIT, "the patch makes more than %zu GiB of text", PATCH_PLAN_MAX >> 30);

@@ -42,6 +42,14 @@ static const Row ROWS[] = {
     {"f", "--- \"a/\"f\n+++ \"b/\"f\n" BODY, false, false},
     /* modes and numbers */
     {"f", "diff --git a/f b/f\nindex 1..2  0000000000100644\n--- a/f\n+++ b/f\n" BODY, false, true},
+    {"f",
+     "diff --git a/n b/n\nnew file mode 040000\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
+     "diff --git a/n b/n\nindex 1..2 100644\n--- a/n\n+++ b/n\n" BODY,
+     false, false},
+    {"f",
+     "diff --git a/n b/n\nnew file mode 040000\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
+     "diff --git a/n b/n\n--- a/n\n+++ b/n\n" BODY,
+     false, true},
     {"f", "diff --git a/f b/f\nindex 1..2 100648\n--- a/f\n+++ b/f\n" BODY, false, false},
     {"f", "--- a/f\n+++ b/f\n@@ -1,1 +18446744073709551615,1 @@\n-a\n+b\n", false, true},
     {"f", "--- a/f\n+++ b/f\n@@ -1,99999999999999999999 +1,1 @@\n-a\n+b\n", false, false},
