@@ -96,12 +96,19 @@ static bool forgets_deletion(const ApplyCase *test, const Outcome *git, const Ou
         if (meets_folder(&ours->tree, patch.files[i].old_path) &&
             is_written_and_deleted(&patch, patch.files[i].old_path))
             return true;
+    SmallTree mine = tree_copy(&ours->tree, arena);
     for (size_t i = 0; i < git->tree.count; i++) {
         Str path = git->tree.items[i].path;
-        if (!tree_find(&ours->tree, path) && is_written_and_deleted(&patch, path))
-            tree_remove(&kept, path);
+        const SmallEntry *there = tree_find(&ours->tree, path);
+        if ((there && there->mode != TREE_FOLDER) || !is_written_and_deleted(&patch, path))
+            continue;
+        tree_remove(&kept, path);
+        for (size_t n = mine.count; n-- > 0;) /* what we could make in a folder of that name */
+            if (str_eq(mine.items[n].path, path) ||
+                (str_starts(mine.items[n].path, path) && mine.items[n].path.ptr[path.len] == '/'))
+                tree_remove(&mine, mine.items[n].path);
     }
-    return git->is_accepted && ours->is_accepted && tree_same(&kept, &ours->tree, arena, &why);
+    return git->is_accepted && ours->is_accepted && tree_same(&kept, &mine, arena, &why);
 }
 
 static bool same_but_newlines(Str a, Str b) {
