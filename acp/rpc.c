@@ -299,19 +299,25 @@ static void dispatch(Peer *peer, Str method, const RpcMessage *message) {
     arena_free(&arena);
 }
 
+static bool is_raw_id(Str raw, const Json *value) {
+    if (cJSON_IsString(value))
+        return str_starts(raw, S("\""));
+    return cJSON_IsNull(value) ? str_eq(raw, S("null")) : cJSON_IsNumber(value) && is_json_number(raw);
+}
+
 /* The id's raw text: false when there is none; *is_valid says whether it is null, a number or a string. */
 static bool find_id(Str line, const Json *object, Arena *arena, Str *raw, bool *is_valid) {
     const Json *value = json_find(object, "id");
     if (!value)
         return false;
-    if (!json_raw_member(line, "id", raw)) { /* a key spelled with escapes */
+    bool is_raw = json_raw_member(line, "id", raw);
+    if (!is_raw || (cJSON_IsString(value) && !is_raw_id(*raw, value))) { /* a key spelled with escapes */
         Buf text = {0};
         json_print(value, &text);
         *raw = buf_copy(&text, arena);
         buf_free(&text);
     }
-    *is_valid =
-        cJSON_IsNull(value) || cJSON_IsString(value) || (cJSON_IsNumber(value) && is_json_number(*raw));
+    *is_valid = is_raw_id(*raw, value);
     return true;
 }
 

@@ -56,7 +56,8 @@ static const char *check_string(const char *p, const char *end, Err *err) {
     return NULL;
 }
 
-/* What cJSON lets through: raw control characters, lone surrogates, NUL, deep nesting. */
+/* What cJSON lets through: raw control characters (also between values), lone surrogates, NUL, deep nesting.
+ */
 static bool check_text(Str text, Err *err) {
     int depth = 0;
     const char *end = text.ptr + text.len;
@@ -70,8 +71,8 @@ static bool check_text(Str text, Err *err) {
                 return err_set(err, ERR_LIMIT, "JSON is nested deeper than %d levels", JSON_MAX_DEPTH);
         } else if (c == '}' || c == ']') {
             depth--;
-        } else if (c == 0) {
-            return err_set(err, ERR_INVALID, "JSON holds a zero byte");
+        } else if ((unsigned char)c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
+            return err_set(err, ERR_INVALID, "JSON holds a raw control character");
         }
     }
     return true;

@@ -14,6 +14,8 @@ static void test_refuses(void) {
         STR_INIT("[1,]"),
         STR_INIT("\"\\ud800\\ud800\""),
         STR_INIT("\"open"),
+        STR_INIT("[\x01 1]"),
+        STR_INIT("[1\x0b]"),
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         Err err = {0};
