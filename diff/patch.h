@@ -39,6 +39,8 @@ typedef struct PatchHunk {
     size_t old_start, old_count, new_start, new_count; /* as printed: lines from 1 */
     PatchLine *lines;
     size_t line_count;
+    bool has_void_line; /* among its context was an empty line without a line end, nothing at all: not in
+                           lines */
 } PatchHunk;
 
 typedef enum PatchKind { PATCH_MODIFY, PATCH_CREATE, PATCH_DELETE, PATCH_RENAME, PATCH_COPY } PatchKind;

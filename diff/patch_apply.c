@@ -27,7 +27,7 @@ static Str name_of(const PatchFile *file) {
 
 /* git: the first and the last hunk of a file have less context at its ends, so that this tells the ends. */
 static Fit hunk_ends(const PatchHunk *hunk, const Window *window, const PatchOptions *options) {
-    size_t trailing = 0;
+    size_t trailing = hunk->has_void_line;
     for (size_t i = window->last; i > window->first && hunk->lines[i - 1].kind == ' '; i--)
         trailing++;
     return (Fit){.match_beginning = hunk->old_start == 0 || (hunk->old_start == 1 && !options->unidiff_zero),

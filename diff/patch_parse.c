@@ -81,15 +81,22 @@ static bool count_line(char kind, size_t *old_left, size_t *new_left) {
     return true;
 }
 
-static void mark_no_newline(PatchHunk *hunk) {
+/* The line above ends without a newline. When that leaves nothing of it, not even the blank of a context
+ * line, git counts it and then leaves it out. */
+static void mark_no_newline(PatchHunk *hunk, bool is_bare) {
     if (!hunk->line_count)
         return;
-    hunk->lines[hunk->line_count - 1].no_newline = true;
+    if (is_bare)
+        hunk->line_count--;
+    else
+        hunk->lines[hunk->line_count - 1].no_newline = true;
+    hunk->has_void_line = hunk->has_void_line || is_bare;
 }
 
 /* The lines of a hunk, as many as it counts. */
 static bool read_lines(PatchReader *r, PatchHunk *hunk, Err *err) {
     size_t old_left = hunk->old_count, new_left = hunk->new_count, capacity = 0, changes = 0;
+    bool is_bare = false;
     while (r->rest.len && (old_left || new_left)) {
         Str line = patch_peek(r);
         size_t end = str_ends(line, S("\n")) ? line.len - 1 : line.len;
@@ -99,7 +106,8 @@ static bool read_lines(PatchReader *r, PatchHunk *hunk, Err *err) {
         if (kind == '\\') {
             if (line.len < LEAST_NO_NEWLINE || line.ptr[1] != ' ')
                 return corrupt(r, err, "a line of a hunk must begin with a blank, - or +");
-            mark_no_newline(hunk);
+            mark_no_newline(hunk, is_bare);
+            is_bare = false;
             patch_skip(r);
             continue;
         }
@@ -108,7 +116,8 @@ static bool read_lines(PatchReader *r, PatchHunk *hunk, Err *err) {
         if (!count_line(kind, &old_left, &new_left))
             return corrupt(r, err, "the hunk has more lines than its @@ line says");
         changes += kind != ' ';
-        Str text = line.ptr[0] == '\n' ? S("") : str_slice(line, 1, end);
+        is_bare = line.ptr[0] == '\n';
+        Str text = is_bare ? S("") : str_slice(line, 1, end);
         LIST_PUSH(r->arena, hunk->lines, hunk->line_count, capacity,
                   ((PatchLine){.kind = kind, .text = text}));
         patch_skip(r);
@@ -118,7 +127,7 @@ static bool read_lines(PatchReader *r, PatchHunk *hunk, Err *err) {
     if (!changes && (!r->options->recount || r->options->is_tolerant))
         return corrupt(r, err, "the hunk above changes nothing");
     if (r->rest.len > LEAST_NO_NEWLINE && str_starts(r->rest, S("\\ "))) {
-        mark_no_newline(hunk);
+        mark_no_newline(hunk, is_bare);
         patch_skip(r);
     }
     return true;
