@@ -24,9 +24,12 @@ typedef struct ConnectionConfig {
     int in_fd, out_fd; /* stay the caller's */
     ConnectionHost host;
     Str model;         /* of new sessions; empty = the embedded one */
-    ReviewMode review; /* of new sessions */
-    Str model_note;    /* said once to a session that uses the model it started with; may be empty */
-    PeerTap tap;       /* may be empty */
+    ReviewMode review; /* of new sessions, as the next two */
+    ReviewGrain grain;
+    bool is_terse;
+    double client_timeout_ms; /* of fs and terminal methods; 0: without end. Permissions wait without end */
+    Str model_note;           /* said once to a session that uses the model it started with; may be empty */
+    PeerTap tap;              /* may be empty */
 } ConnectionConfig;
 
 Connection *connection_open(const ConnectionConfig *config, Err *err);

@@ -27,8 +27,11 @@ struct Connection {
     ConnectionConfig config;
     Peer *peer;
     Planner *planner; /* the host's; NULL before the first session */
-    struct {
-        bool reads_files, writes_files;
+    struct {          /* what the client said it can do */
+        bool reads_files, writes_files, has_terminal;
+        bool has_forms;           /* elicitation/create with mode form */
+        bool has_boolean_options; /* config options of type boolean */
+        bool shows_notices, shows_compaction;
     } client;
     AcpSession *sessions;
 };

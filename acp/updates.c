@@ -196,7 +196,11 @@ static void take_event(void *ctx, const TurnEvent *event) {
     case TURN_QUESTION: ask(updates, event->question); break;
     case TURN_DONE: answer_prompt(updates, event->done); break;
     case TURN_TEXT:
-    case TURN_THOUGHT: break;
+    case TURN_THOUGHT:
+    case TURN_USER:
+    case TURN_TITLE:
+    case TURN_NOTICE:
+    case TURN_COMPACTION: break;
     }
     pthread_mutex_unlock(&updates->lock);
 }

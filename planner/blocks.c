@@ -196,9 +196,7 @@ static bool generate(Turn *turn, const Shown *shown, int attempt, Reply *reply, 
 }
 
 static void push_history(Turn *turn, Role role, Str text) {
-    Session *s = turn->session;
-    Message message = {role, str_copy(&s->arena, text)};
-    LIST_PUSH(&s->arena, s->history, s->history_count, s->history_capacity, message);
+    history_push(turn->session, role, text);
 }
 
 /* System prompt, what was said so far, the new message. Old turns are dropped when the prompt does not fit.
@@ -206,20 +204,19 @@ static void push_history(Turn *turn, Role role, Str text) {
 static bool sync_prompt(Turn *turn, Err *err) {
     Session *s = turn->session;
     for (;;) {
-        Message *messages = ARENA_ARRAY(&turn->arena, Message, s->history_count + 1);
+        const History *history = &s->history;
+        Message *messages = ARENA_ARRAY(&turn->arena, Message, history->count + 1);
         messages[0] = (Message){ROLE_SYSTEM, prompt_full_system()};
-        if (s->history_count)
-            memcpy(messages + 1, s->history, s->history_count * sizeof *messages);
+        for (size_t i = 0; i < history->count; i++)
+            messages[i + 1] = history->items[i].message;
         Err why = {0};
-        if (chat_sync(turn->chat, messages, s->history_count + 1, &why))
+        if (chat_sync(turn->chat, messages, history->count + 1, &why))
             return true;
-        if (why.code != ERR_LIMIT || s->history_count <= 1) {
+        if (why.code != ERR_LIMIT || !history_drop_oldest(s)) {
             *err = why;
             return false;
         }
-        size_t drop = s->history_count > 2 ? 2 : 1;
-        memmove(s->history, s->history + drop, (s->history_count - drop) * sizeof *s->history);
-        s->history_count -= drop;
+        turn_left_out(turn, S("the oldest turn no longer fits into the context"));
         turn_thought(turn, S("The oldest turn no longer fits into the context and was left out.\n"));
     }
 }

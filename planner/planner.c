@@ -11,10 +11,19 @@ Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
     }
     planner->config = *config;
     planner->engine = engine;
+    pthread_mutex_init(&planner->lock, NULL);
+    if (config->state_folder.len && !(planner->store = store_open(config->state_folder, err))) {
+        planner_close(planner);
+        return NULL;
+    }
     return planner;
 }
 
 void planner_close(Planner *planner) {
+    if (!planner)
+        return;
+    store_close(planner->store);
+    pthread_mutex_destroy(&planner->lock);
     free(planner);
 }
 
@@ -33,13 +42,19 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     s->id = str_copy(&s->arena, config->id);
     s->cwd = str_copy(&s->arena, config->cwd);
     s->model = str_copy(&s->arena, config->model);
+    s->title = S("");
     s->extra_roots = ARENA_ARRAY(&s->arena, Str, config->extra_root_count);
     for (size_t i = 0; i < config->extra_root_count; i++)
         s->extra_roots[i] = str_copy(&s->arena, config->extra_roots[i]);
     s->extra_root_count = config->extra_root_count;
     s->io = io;
+    s->terminal = config->terminal;
     s->has_client_files = config->has_client_files;
+    if (config->mcp_server_count)
+        s->mcp = mcp_open(config->mcp_servers, config->mcp_server_count, s->cwd);
     s->review = config->review;
+    s->grain = config->grain;
+    s->is_terse = config->is_terse;
     s->next_question = 1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
@@ -62,6 +77,8 @@ void session_close(Session *s) {
     turn_wait(s);
     join_thread(s);
     chat_close(s->chat);
+    mcp_close(s->mcp);
+    history_free(&s->history);
     free(s->answer_ids);
     free(s->answer_text);
     pthread_cond_destroy(&s->changed);
@@ -81,12 +98,34 @@ void session_set_review(Session *s, ReviewMode review) {
     pthread_mutex_unlock(&s->lock);
 }
 
-ReviewMode session_review(const Session *session) {
-    Session *s = (Session *)session; /* the lock is not part of what the caller sees */
+ReviewMode session_review(Session *s) {
+    return session_options(s).review;
+}
+
+SessionOptions session_options(Session *s) {
     pthread_mutex_lock(&s->lock);
-    ReviewMode review = s->review;
+    SessionOptions options = {
+        .review = s->review, .grain = s->grain, .is_terse = s->is_terse, .model = s->model};
     pthread_mutex_unlock(&s->lock);
-    return review;
+    return options;
+}
+
+void session_set_grain(Session *s, ReviewGrain grain) {
+    pthread_mutex_lock(&s->lock);
+    s->grain = grain;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void session_set_terse(Session *s, bool is_terse) {
+    pthread_mutex_lock(&s->lock);
+    s->is_terse = is_terse;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void session_set_news(Session *s, TurnSink sink) {
+    pthread_mutex_lock(&s->lock);
+    s->news = sink;
+    pthread_mutex_unlock(&s->lock);
 }
 
 void session_set_model(Session *s, Str model) {
@@ -124,6 +163,7 @@ bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
     Turn *turn = calloc(1, sizeof *turn);
     if (turn) {
         turn->session = s;
+        s->turn++;
         turn->sink = sink;
         copy_ask(turn, ask);
         atomic_store(&s->cancelled, false);
@@ -184,6 +224,7 @@ void turn_cancel(Session *s) {
         Chat *chat = atomic_load(&s->running_chat);
         if (chat)
             chat_cancel(chat);
+        mcp_interrupt(s->mcp);
         pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);

@@ -6,8 +6,11 @@
 #include <stdatomic.h>
 
 #include "diff/edit.h"
+#include "planner/history.h"
+#include "planner/mcp.h"
 #include "planner/planner.h"
 #include "planner/request.h"
+#include "planner/store.h"
 #include "prompts/prompts.h"
 #include "workspace/syntax.h"
 #include "workspace/workspace.h"
@@ -15,24 +18,35 @@
 struct Planner {
     PlannerConfig config;
     Engine *engine;
+    Store *store;         /* NULL: nothing is kept */
+    pthread_mutex_t lock; /* guards stats */
+    PlannerStats stats;
 };
 
 struct Session {
     Planner *planner;
     Arena arena; /* session lifetime */
-    Str id, cwd, model;
+    Str id, cwd;
     Str *extra_roots;
     size_t extra_root_count;
     FileIo io;
+    TerminalIo terminal;
     bool has_client_files;
-    Chat *chat; /* opened at the first turn, kept for its KV; reopened when the model changes */
+    McpClients *mcp; /* NULL: the client named no servers */
+    Chat *chat;      /* opened at the first turn, kept for its KV; reopened when the model changes */
     Str chat_model;
-    Message *history; /* full style: what was said so far, oldest first */
-    size_t history_count, history_capacity;
+    History history;
+    StoredFile *written; /* written.c */
+    size_t written_count, written_capacity;
+    uint64_t turn; /* number of the running or last turn, from 1 */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     ReviewMode review;
+    ReviewGrain grain;
+    bool is_terse;
+    Str model, title;
+    TurnSink news;
     bool is_busy, has_thread;
     pthread_t thread;
     uint64_t open_question, next_question;
@@ -81,10 +95,13 @@ typedef struct Turn {
     size_t problem_count, problem_capacity;
     Str *notes;
     size_t note_count, note_capacity;
+    Str *left_out;
+    size_t left_out_count, left_out_capacity;
     PlanEntry plan[5];
     TurnUsage usage;
-    Str reply;           /* full style: the model's prose of the last reply */
-    bool has_hit_length; /* a reply was cut at the token limit */
+    Str reply;             /* full style: the model's prose of the last reply */
+    bool has_hit_length;   /* a reply was cut at the token limit */
+    bool has_hit_requests; /* PlannerConfig.most_requests */
     bool
         must_be_whole; /* any problem means that nothing is applied (a rename half done is worse than none) */
     bool was_applied;
@@ -95,6 +112,13 @@ typedef struct Turn {
 
 /* turn.c */
 void *turn_main(void *turn);
+/* Every event of a turn goes out here: into the store, then to the sink. */
+void turn_emit(Turn *turn, const TurnEvent *event);
+/* Asks (question->id is set here) and waits for turn_answer or a cancel. */
+Decision turn_ask(Turn *turn, QuestionEvent *question);
+/* One sentence on what the model does not get to see. */
+void turn_left_out(Turn *turn, Str sentence);
+ReviewMode session_review(Session *session);
 bool turn_is_cancelled(const Turn *turn);
 void turn_text(Turn *turn, Str text);
 void turn_thought(Turn *turn, Str text);

@@ -105,30 +105,22 @@ static Str question_title(Turn *turn, const FileWork *file) {
                       file->hunks.count == 1 ? "" : "s", STR_ARG(file->path.relative));
 }
 
-/* Waits for turn_answer or a cancel. The session's memory of "always" is kept here; it does not allow what
- * needs consent of its own. */
+/* The session's memory of "always" is kept here; it does not allow what needs consent of its own. */
 static Decision ask_user(Turn *turn, const FileWork *file) {
     Session *s = turn->session;
     bool is_special = needs_consent(file);
     pthread_mutex_lock(&s->lock);
     bool allowed = s->allows_all && !is_special, rejected = s->rejects_all;
-    uint64_t id = allowed || rejected ? 0 : s->next_question++;
-    s->open_question = id;
-    s->is_answered = false;
     pthread_mutex_unlock(&s->lock);
     if (allowed || rejected)
         return (Decision){.kind = allowed ? DECISION_ALLOW_ONCE : DECISION_REJECT_ONCE};
     ToolDiff diff = tool_diff(turn, file);
     ToolLocation location = first_location(file);
-    QuestionEvent question = {.id = id,
-                              .tool = tool_event(turn, file, TOOL_PENDING, &diff, &location),
-                              .title = question_title(turn, file)};
-    turn->sink.event(turn->sink.ctx, &(TurnEvent){.kind = TURN_QUESTION, .question = &question});
+    QuestionEvent question = {.tool = tool_event(turn, file, TOOL_PENDING, &diff, &location),
+                              .title = question_title(turn, file),
+                              .grain = GRAIN_FILE};
+    Decision decision = turn_ask(turn, &question);
     pthread_mutex_lock(&s->lock);
-    while (!s->is_answered && !turn_is_cancelled(turn))
-        pthread_cond_wait(&s->changed, &s->lock);
-    Decision decision = s->is_answered ? s->answer : (Decision){.kind = DECISION_CANCELLED};
-    s->open_question = 0;
     if (decision.kind == DECISION_ALLOW_ALWAYS && !is_special)
         s->allows_all = true;
     if (decision.kind == DECISION_REJECT_ALWAYS)

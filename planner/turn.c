@@ -8,8 +8,14 @@ enum { PLAN_GATHER, PLAN_WRITE, PLAN_REVIEW, PLAN_APPLY, PLAN_STEPS };
 
 /* ---- telling ---- */
 
+void turn_emit(Turn *turn, const TurnEvent *event) {
+    Session *s = turn->session;
+    store_event(s->planner->store, s->id, s->turn, event);
+    turn->sink.event(turn->sink.ctx, event);
+}
+
 static void emit(Turn *turn, TurnEvent event) {
-    turn->sink.event(turn->sink.ctx, &event);
+    turn_emit(turn, &event);
 }
 
 bool turn_is_cancelled(const Turn *turn) {
@@ -51,6 +57,28 @@ void turn_note(Turn *turn, Str sentence) {
     if (!is_told(turn->notes, turn->note_count, sentence))
         LIST_PUSH(&turn->arena, turn->notes, turn->note_count, turn->note_capacity,
                   str_copy(&turn->arena, sentence));
+}
+
+void turn_left_out(Turn *turn, Str sentence) {
+    if (!is_told(turn->left_out, turn->left_out_count, sentence))
+        LIST_PUSH(&turn->arena, turn->left_out, turn->left_out_count, turn->left_out_capacity,
+                  str_copy(&turn->arena, sentence));
+}
+
+Decision turn_ask(Turn *turn, QuestionEvent *question) {
+    Session *s = turn->session;
+    pthread_mutex_lock(&s->lock);
+    s->open_question = question->id = s->next_question++;
+    s->is_answered = false;
+    pthread_mutex_unlock(&s->lock);
+    emit(turn, (TurnEvent){.kind = TURN_QUESTION, .question = question});
+    pthread_mutex_lock(&s->lock);
+    while (!s->is_answered && !turn_is_cancelled(turn))
+        pthread_cond_wait(&s->changed, &s->lock);
+    Decision decision = s->is_answered ? s->answer : (Decision){.kind = DECISION_CANCELLED};
+    s->open_question = 0;
+    pthread_mutex_unlock(&s->lock);
+    return decision;
 }
 
 void turn_add_usage(Turn *turn, const Usage *usage) {
@@ -161,7 +189,7 @@ static bool open_chat(Turn *turn, Err *err) {
     if (s->chat && !str_eq(model, s->chat_model)) {
         chat_close(s->chat);
         s->chat = NULL;
-        s->history_count = 0;
+        history_clear(s);
     }
     if (!s->chat) {
         s->chat = chat_open(s->planner->engine, model, err);
@@ -266,7 +294,9 @@ static void finish(Turn *turn, bool ok, const Err *err) {
                      .problems = turn->problems,
                      .problem_count = turn->problem_count,
                      .notes = turn->notes,
-                     .note_count = turn->note_count};
+                     .note_count = turn->note_count,
+                     .left_out = turn->left_out,
+                     .left_out_count = turn->left_out_count};
     if (turn_is_cancelled(turn) && !turn->was_applied)
         done.stop = TURN_STOP_CANCELLED;
     else if (!ok) {
@@ -274,6 +304,8 @@ static void finish(Turn *turn, bool ok, const Err *err) {
         done.error = *err;
     } else if (turn->has_hit_length && turn->kept_files == 0)
         done.stop = TURN_STOP_MAX_TOKENS;
+    else if (turn->has_hit_requests)
+        done.stop = TURN_STOP_MAX_REQUESTS;
     if (turn->usage.prompts)
         emit(turn, (TurnEvent){.kind = TURN_USAGE, .usage = &turn->usage});
     emit(turn, (TurnEvent){.kind = TURN_DONE, .done = &done});

@@ -54,8 +54,9 @@ check diff 'base/*'
 check workspace 'base/*'
 check prompts 'base/*'
 check planner 'base/*' engine/engine.h 'diff/*.h' workspace/workspace.h workspace/files.h workspace/syntax.h \
+    workspace/process.h workspace/terminal.h \
     prompts/prompts.h
-check acp 'base/*' workspace/files.h planner/planner.h
+check acp 'base/*' workspace/files.h workspace/terminal.h planner/planner.h
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed -eq 0 ]

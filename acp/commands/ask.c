@@ -116,8 +116,12 @@ static void take_event(void *ctx, const TurnEvent *event) {
         break;
     case TURN_QUESTION: take_question(result, event->question); break;
     case TURN_DONE: take_done(result, event->done); break;
+    case TURN_NOTICE: command_say("%.*s", STR_ARG(event->notice->title)); break;
     case TURN_PLAN:
-    case TURN_USAGE: break;
+    case TURN_USAGE:
+    case TURN_USER:
+    case TURN_TITLE:
+    case TURN_COMPACTION: break;
     }
 }
 

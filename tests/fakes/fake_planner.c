@@ -20,6 +20,8 @@ struct Session {
     Str id, cwd;
     FileIo io;
     ReviewMode review;
+    ReviewGrain grain;
+    bool is_terse;
     Buf model;
 
     pthread_mutex_t lock;
@@ -55,6 +57,8 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     session->cwd = str_copy(&session->arena, config->cwd);
     session->io = io;
     session->review = config->review;
+    session->grain = config->grain;
+    session->is_terse = config->is_terse;
     buf_str(&session->model, config->model);
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
@@ -82,8 +86,23 @@ void session_set_review(Session *session, ReviewMode review) {
     session->review = review;
 }
 
-ReviewMode session_review(const Session *session) {
-    return session->review;
+SessionOptions session_options(Session *session) {
+    return (SessionOptions){.review = session->review,
+                            .grain = session->grain,
+                            .is_terse = session->is_terse,
+                            .model = buf_text(&session->model)};
+}
+
+void session_set_grain(Session *session, ReviewGrain grain) {
+    session->grain = grain;
+}
+
+void session_set_terse(Session *session, bool is_terse) {
+    session->is_terse = is_terse;
+}
+
+void session_set_news(Session *session, TurnSink sink) {
+    (void)session, (void)sink;
 }
 
 void session_set_model(Session *session, Str model) {
@@ -310,4 +329,72 @@ bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena 
                      size_t *count, Err *err) {
     (void)planner, (void)cwd, (void)request, (void)most, (void)arena, (void)out, (void)count;
     return err_set(err, ERR_UNSUPPORTED, "not in the fake");
+}
+
+/* ---- what the fake has not ---- */
+
+static bool is_missing(Err *err) {
+    return err_set(err, ERR_NOT_FOUND, "not in the fake");
+}
+
+Session *session_restore(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
+    (void)planner, (void)config, (void)io;
+    is_missing(err);
+    return NULL;
+}
+
+Session *session_fork(Planner *planner, Str source, const SessionConfig *config, FileIo io, Err *err) {
+    (void)planner, (void)source, (void)config, (void)io;
+    is_missing(err);
+    return NULL;
+}
+
+bool session_replay(Session *session, TurnSink sink, Err *err) {
+    (void)session, (void)sink;
+    return is_missing(err);
+}
+
+bool planner_sessions(Planner *planner, Str cwd, Str cursor, size_t most, Arena *arena, SessionPage *out,
+                      Err *err) {
+    (void)planner, (void)cwd, (void)cursor, (void)most, (void)arena, (void)err;
+    *out = (SessionPage){.next = S("")};
+    return true;
+}
+
+bool planner_forget(Planner *planner, Str id, Err *err) {
+    (void)planner, (void)id, (void)err;
+    return true;
+}
+
+bool planner_set_title(Planner *planner, Str id, Str title, Arena *arena, Str *kept, Err *err) {
+    (void)planner, (void)id, (void)title, (void)arena, (void)kept;
+    return is_missing(err);
+}
+
+size_t planner_commands(const CommandInfo **out) {
+    static const CommandInfo HELP = {.name = "help", .description = "Lists the commands"};
+    *out = &HELP;
+    return 1;
+}
+
+bool session_list_files(Session *session, Arena *arena, Str **paths, size_t *count, bool *is_truncated,
+                        Err *err) {
+    (void)session, (void)arena, (void)paths, (void)count, (void)is_truncated;
+    return is_missing(err);
+}
+
+bool session_apply_patch(Session *session, Str patch, bool is_tolerant, bool check_only, Arena *arena,
+                         Applied *out, Err *err) {
+    (void)session, (void)patch, (void)is_tolerant, (void)check_only, (void)arena, (void)out;
+    return is_missing(err);
+}
+
+bool session_undo(Session *session, Str id, Arena *arena, Applied *out, Err *err) {
+    (void)session, (void)id, (void)arena, (void)out;
+    return is_missing(err);
+}
+
+void planner_stats(Planner *planner, PlannerStats *out) {
+    (void)planner;
+    *out = (PlannerStats){0};
 }

@@ -48,6 +48,10 @@ static void on_event(void *ctx, const TurnEvent *event) {
     case TURN_THOUGHT: buf_str(&w->thoughts, event->text); break;
     case TURN_PLAN: w->plans++; break;
     case TURN_TOOL: w->diffs += event->tool->diff_count > 0 && event->tool->is_first; break;
+    case TURN_USER:
+    case TURN_TITLE:
+    case TURN_NOTICE:
+    case TURN_COMPACTION:
     case TURN_USAGE: break;
     case TURN_QUESTION: {
         w->questions++;

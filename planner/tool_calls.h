@@ -1,0 +1,39 @@
+/* tool_calls: the calls of tools in a reply as it streams, whatever dialect the model was taught.
+ *
+ *   ToolCallParser p; tool_calls_begin(&p, &arena);  tool_calls_feed(&p, piece, &prose);
+ * tool_calls_finish(&p);
+ *
+ * Dialects (found by their openings): JSON in <tool_call> (Hermes, Qwen3), <function=NAME><parameter=KEY>
+ * with raw values (Qwen3-Coder), <arg_key>/<arg_value> (GLM), [TOOL_CALLS]NAME[ARGS]{...} and its JSON list
+ * (Mistral), harmony channels (gpt-oss), DSML (DeepSeek V3.2). Any split of the stream gives the same calls
+ * and the same prose. Missing closers are forgiven; what looks like a call and cannot be read becomes a call
+ * with a problem, never a failure. Pure.
+ */
+#ifndef MUX_PLANNER_TOOL_CALLS_H
+#define MUX_PLANNER_TOOL_CALLS_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+typedef struct ToolCall {
+    Str name;
+    Str arguments; /* JSON text of an object; values of dialects without types are strings */
+    Str problem;   /* what is wrong with it, for the model; empty: nothing */
+} ToolCall;
+
+typedef struct ToolCallParser {
+    Arena *arena;
+    Buf held; /* not yet told apart */
+    int dialect, state;
+    ToolCall *calls;
+    size_t count, capacity;
+} ToolCallParser;
+
+void tool_calls_begin(ToolCallParser *parser, Arena *arena);
+/* Appends to *prose what is certainly no call. */
+void tool_calls_feed(ToolCallParser *parser, Str piece, Buf *prose);
+void tool_calls_finish(ToolCallParser *parser, Buf *prose);
+/* A call is complete and the dialect wants its result before more: generation may stop here. */
+bool tool_calls_wait(const ToolCallParser *parser);
+
+#endif

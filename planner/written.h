@@ -1,0 +1,16 @@
+/* written: what earlier turns wrote, beside what stands there now: which changes the user took back or
+ * edited, and what a formatter made of them. The editor does not tell; the texts do. Private to the planner.
+ */
+#ifndef MUX_PLANNER_WRITTEN_H
+#define MUX_PLANNER_WRITTEN_H
+
+#include "planner/planner_internal.h"
+
+/* After a commit: remembers before, sent and found of every file of the report. */
+void written_remember(Turn *turn, const ChangeReport *report);
+/* Before the next edit: reads the remembered files through the workspace and appends to *news one paragraph a
+ * file whose changes are not all there any more (empty when they are), with the hunks that are gone. What was
+ * told is not told again. */
+bool written_compare(Turn *turn, Buf *news, Err *err);
+
+#endif
