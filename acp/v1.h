@@ -8,12 +8,19 @@
 
 Json *v1_initialize_result(void);
 
-/* ---- params of session/update; the kinds are agent_message_chunk, agent_thought_chunk, plan,
- * tool_call(_update), usage_update ---- */
+/* ---- params of session/update ---- */
+/* kind: TURN_TEXT, TURN_THOUGHT or TURN_USER (a replay's) */
 Json *v1_text_update(Str session_id, TurnEventKind kind, Str text);
 Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count);
 Json *v1_tool_update(Str session_id, const ToolEvent *tool);
 Json *v1_usage_update(Str session_id, const TurnUsage *usage);
+/* Only for clients that said they show them (session.notices, session.compaction). */
+Json *v1_notice_update(Str session_id, const Notice *notice);
+Json *v1_compaction_update(Str session_id, const Compaction *compaction);
+Json *v1_title_update(Str session_id, Str title);
+/* commands: planner_commands. After the answer of session/new, /load, /resume and /fork, and again at the
+ * first prompt (an editor may have dropped the first). */
+Json *v1_commands_update(Str session_id, const CommandInfo *commands, size_t count);
 
 /* params of session/request_permission, and what its answer means. An answer that makes no sense is a
  * refusal. */

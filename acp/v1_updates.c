@@ -9,6 +9,8 @@ static const char *const TOOL_KINDS[] = {"read",   "edit", "search",  "think", "
                                          "delete", "move", "execute", "fetch"};
 static const char *const TOOL_STATUSES[] = {"pending", "in_progress", "completed", "failed"};
 static const char *const PLAN_STATUSES[] = {"pending", "in_progress", "completed"};
+static const char *const NOTICE_SEVERITIES[] = {"info", "warning", "error"};
+static const char *const COMPACTION_STATUSES[] = {"in_progress", "completed", "failed", "cancelled"};
 
 Json *v1_update_begin(Str session_id, const char *kind, Json **update) {
     Json *params = json_object();
@@ -27,8 +29,10 @@ Json *v1_text_block(Str text) {
 
 Json *v1_text_update(Str session_id, TurnEventKind kind, Str text) {
     Json *update;
-    Json *params = v1_update_begin(
-        session_id, kind == TURN_THOUGHT ? "agent_thought_chunk" : "agent_message_chunk", &update);
+    const char *name = kind == TURN_THOUGHT ? "agent_thought_chunk"
+                       : kind == TURN_USER  ? "user_message_chunk"
+                                            : "agent_message_chunk";
+    Json *params = v1_update_begin(session_id, name, &update);
     json_put(update, "content", v1_text_block(text));
     return params;
 }
@@ -112,9 +116,15 @@ static void put_diff(Json *content, const ToolDiff *diff) {
 }
 
 static void put_content(Json *call, const ToolEvent *tool) {
-    if (!tool->text.len && !tool->diff_count)
+    if (!tool->text.len && !tool->diff_count && !tool->terminal_id.len)
         return;
     Json *content = json_put_array(call, "content");
+    if (tool->terminal_id.len) {
+        Json *item = json_object();
+        json_put_str(item, "type", S("terminal"));
+        json_put_str(item, "terminalId", tool->terminal_id);
+        json_push(content, item);
+    }
     for (size_t i = 0; i < tool->diff_count; i++)
         put_diff(content, &tool->diffs[i]);
     if (tool->text.len) {
@@ -138,10 +148,22 @@ static void put_locations(Json *call, const ToolEvent *tool) {
     }
 }
 
+/* What the model wrote: an object where it can be read, else its text. */
+static void put_name_and_input(Json *call, const ToolEvent *tool) {
+    if (tool->name.len)
+        json_put_str(call, "name", tool->name);
+    if (!tool->raw_input.len)
+        return;
+    Err err = {0};
+    Json *input = json_parse(tool->raw_input, &err);
+    json_put(call, "rawInput", input ? input : json_text(tool->raw_input));
+}
+
 void v1_put_tool(Json *call, const ToolEvent *tool) {
     json_put_str(call, "toolCallId", tool->id);
     if (tool->title.len || tool->is_first)
         json_put_str(call, "title", tool->title);
+    put_name_and_input(call, tool);
     json_put_str(call, "kind", str_of(TOOL_KINDS[tool->kind]));
     json_put_str(call, "status", str_of(TOOL_STATUSES[tool->status]));
     put_content(call, tool);
@@ -158,6 +180,7 @@ Json *v1_tool_update(Str session_id, const ToolEvent *tool) {
     json_put_str(update, "toolCallId", tool->id);
     if (tool->title.len)
         json_put_str(update, "title", tool->title);
+    put_name_and_input(update, tool);
     json_put_str(update, "status", str_of(TOOL_STATUSES[tool->status]));
     put_content(update, tool);
     put_locations(update, tool);
@@ -172,8 +195,55 @@ Json *v1_usage_update(Str session_id, const TurnUsage *usage) {
     return params;
 }
 
+/* ---- beside the answer ---- */
+
+Json *v1_notice_update(Str session_id, const Notice *notice) {
+    Json *update;
+    Json *params = v1_update_begin(session_id, "notice", &update);
+    json_put_str(update, "severity", str_of(NOTICE_SEVERITIES[notice->level]));
+    json_put_str(update, "title", notice->title.len ? notice->title : S("Mux"));
+    if (notice->description.len)
+        json_put_str(update, "description", notice->description);
+    return params;
+}
+
+Json *v1_compaction_update(Str session_id, const Compaction *compaction) {
+    Json *update;
+    Json *params = v1_update_begin(session_id, "compaction_update", &update);
+    json_put_str(update, "compactionId", compaction->id);
+    json_put_str(update, "status", str_of(COMPACTION_STATUSES[compaction->status]));
+    if (compaction->summary.len)
+        json_push(json_put_array(update, "summary"), v1_text_block(compaction->summary));
+    if (compaction->error.len)
+        json_put_str(update, "error", compaction->error);
+    return params;
+}
+
+Json *v1_title_update(Str session_id, Str title) {
+    Json *update;
+    Json *params = v1_update_begin(session_id, "session_info_update", &update);
+    json_put_str(update, "title", title);
+    return params;
+}
+
+Json *v1_commands_update(Str session_id, const CommandInfo *commands, size_t count) {
+    Json *update;
+    Json *params = v1_update_begin(session_id, "available_commands_update", &update);
+    Json *list = json_put_array(update, "availableCommands");
+    for (size_t i = 0; i < count; i++) {
+        Json *command = json_object();
+        json_put_str(command, "name", str_of(commands[i].name));
+        json_put_str(command, "description", str_of(commands[i].description));
+        if (commands[i].hint)
+            json_put_str(json_put_object(command, "input"), "hint", str_of(commands[i].hint));
+        json_push(list, command);
+    }
+    return params;
+}
+
 const char *v1_stop_reason(TurnStop stop) {
-    return stop == TURN_STOP_CANCELLED    ? "cancelled"
-           : stop == TURN_STOP_MAX_TOKENS ? "max_tokens"
-                                          : "end_turn";
+    return stop == TURN_STOP_CANCELLED      ? "cancelled"
+           : stop == TURN_STOP_MAX_TOKENS   ? "max_tokens"
+           : stop == TURN_STOP_MAX_REQUESTS ? "max_turn_requests"
+                                            : "end_turn";
 }
