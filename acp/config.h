@@ -83,7 +83,7 @@ typedef enum OptionId {
 #define OPTIONS_ENGINE                                                                                       \
     (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(DEVICE) | OPTION(KV) |     \
      OPTION(GPU_OPTIONS) | OPTION(THREADS) | OPTION(CONTEXT))
-#define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG))
+#define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG) | OPTION(LOG_FORMAT))
 
 typedef struct Settings {
     const char *values[OPT_COUNT]; /* NULL: not given */

@@ -92,7 +92,11 @@ static int run_program(int argc, char **argv) {
     if (settings_read(&settings, command ? command->options : OPTIONS_AGENT, argc - skipped, argv + skipped,
                       &err)) {
         log_init(settings.values[OPT_LOG]);
-        status = command ? run_command(command, &settings) : run_agent(&settings);
+        if (log_set_format(settings.values[OPT_LOG_FORMAT]))
+            status = command ? run_command(command, &settings) : run_agent(&settings);
+        else
+            command_say("mux-acp: --log-format must be text or json, not \"%s\"",
+                        settings.values[OPT_LOG_FORMAT]);
     } else {
         command_say("mux-acp%s%s: %s", command ? " " : "", command ? command->name : "", err.text);
     }

@@ -133,6 +133,7 @@ static void send_with_value(Peer *peer, Buf *head, Json *value, const char *tail
 }
 
 void peer_reply(Peer *peer, RpcId id, Json *result) {
+    rpc_span_reply(peer, id, result);
     Buf line = {0};
     buf_cstr(&line, "{\"jsonrpc\":\"2.0\",\"id\":");
     buf_str(&line, id.raw);
@@ -141,6 +142,7 @@ void peer_reply(Peer *peer, RpcId id, Json *result) {
 }
 
 void peer_refuse(Peer *peer, RpcId id, RpcCode code, Str message, Json *data) {
+    rpc_span_refuse(peer, id, code);
     Buf line = {0};
     buf_cstr(&line, "{\"jsonrpc\":\"2.0\",\"id\":");
     buf_str(&line, id.raw);
@@ -173,6 +175,7 @@ void peer_call(Peer *peer, const char *method, Json *params, ReplyFn reply, void
                method);
     bool is_refused = peer->calls_ended;
     if (!is_refused) {
+        call->span = rpc_span_call(method, call->id, params);
         call->next = peer->calls;
         peer->calls = call;
     }
@@ -201,6 +204,8 @@ static PendingCall *take_call(Peer *peer, CallId id) {
 
 bool peer_forget(Peer *peer, CallId id) {
     PendingCall *call = take_call(peer, id);
+    if (call)
+        span_end(call->span, S("withdrawn"));
     free(call);
     return call != NULL;
 }
@@ -224,6 +229,7 @@ void peer_end_calls(Peer *peer) {
         pthread_mutex_unlock(&peer->lock);
         if (!call)
             return;
+        rpc_span_answer(call->span, NULL, NULL);
         call->reply(call->ctx, NULL, NULL);
         free(call);
     }
@@ -244,6 +250,7 @@ static void take_answer(Peer *peer, Str raw_id, const Json *result, const Json *
                  STR_ARG(str_slice(raw_id, 0, 40)));
         return;
     }
+    rpc_span_answer(call->span, result, error);
     call->reply(call->ctx, result, error);
     free(call);
 }
@@ -285,8 +292,10 @@ static const Method *find_method(const Peer *peer, Str name, MethodKind kind) {
 static void dispatch(Peer *peer, Str method, const RpcMessage *message) {
     MethodKind kind = message->id.raw.len ? METHOD_REQUEST : METHOD_NOTIFICATION;
     const Method *found = find_method(peer, method, kind);
+    rpc_span_begin(peer, method, message);
     if (found) {
         found->handle(peer->ctx, peer, message);
+        rpc_span_handled(peer, message);
         return;
     }
     Arena arena = {0};
@@ -296,6 +305,7 @@ static void dispatch(Peer *peer, Str method, const RpcMessage *message) {
                     str_printf(&arena, "There is no method \"%.*s\" here.", shown, method.ptr), NULL);
     else
         log_line(LOG_INFO, "the unknown notification \"%.*s\" is ignored", shown, method.ptr);
+    rpc_span_handled(peer, message);
     arena_free(&arena);
 }
 

@@ -42,6 +42,7 @@ void peer_close(Peer *peer) {
         return;
     close(peer->wake_fds[0]);
     close(peer->wake_fds[1]);
+    rpc_spans_free(peer);
     buf_free(&peer->inbox);
     buf_free(&peer->outbox);
     pthread_cond_destroy(&peer->drained);
