@@ -98,15 +98,19 @@ void session_set_terse(Session *session, bool is_terse);
  * failure once more by the next turn. */
 void session_set_model(Session *session, Str model);
 bool session_is_busy(Session *session);
+/* What a list would show of it. */
+typedef struct SessionInfo SessionInfo;
+void session_info(Session *session, Arena *arena, SessionInfo *out);
 
 /* ---- kept sessions ---- */
 
-typedef struct SessionInfo {
+struct SessionInfo {
     Str id, cwd, title; /* title: empty while nothing was asked */
     const Str *extra_roots;
     size_t extra_root_count;
     double updated; /* seconds since 1970 */
-} SessionInfo;
+    size_t turns;   /* begun ones; 0: nothing was asked yet */
+};
 
 typedef struct SessionPage {
     SessionInfo *items; /* last used first */
@@ -129,6 +133,7 @@ typedef struct Attachment {
     Str uri;  /* file:// URI or path; may carry a fragment #L10:20 */
     Str text; /* embedded text; empty = read the file */
     bool has_text;
+    size_t first_line, last_line; /* what is meant of it, from 1; 0 = all */
 } Attachment;
 
 typedef struct Ask {
@@ -146,7 +151,7 @@ typedef enum TurnEventKind {
     TURN_TOOL,     /* tool: first sight or update of a tool call (same id) */
     TURN_QUESTION, /* question: permission is asked; the turn waits for turn_answer */
     TURN_USAGE,    /* usage */
-    TURN_USER,     /* text: what the user said; only in a replay */
+    TURN_USER,     /* text, attachments: what the user said; only in a replay */
     TURN_TITLE,    /* text: the session has a title now */
     TURN_NOTICE,   /* notice: something the user should know that is no part of the answer; never replayed */
     TURN_COMPACTION, /* compaction: what was said is being replaced by a summary */
@@ -290,6 +295,8 @@ typedef struct TurnDone {
 typedef struct TurnEvent {
     TurnEventKind kind;
     Str text;
+    const Attachment *attachments; /* without their texts */
+    size_t attachment_count;
     const PlanEntry *plan;
     size_t plan_count;
     const ToolEvent *tool;
@@ -309,8 +316,8 @@ typedef struct TurnSink {
  * Set before the first turn. */
 void session_set_news(Session *session, TurnSink sink);
 /* All that was said and done, oldest first, as events on this thread: TURN_USER, TURN_TEXT, TURN_THOUGHT,
- * TURN_PLAN, TURN_TOOL (one event a call, with its diffs, as it ended) and last TURN_TITLE. No turn may run.
- */
+ * TURN_PLAN, TURN_TOOL (one event a call, with its diffs, as it ended), TURN_COMPACTION and last TURN_TITLE.
+ * No turn may run (ERR_CONFLICT). */
 bool session_replay(Session *session, TurnSink sink, Err *err);
 
 /* Copies ask. False (ERR_CONFLICT) when a turn runs already; every later failure arrives as TURN_DONE. */
