@@ -119,7 +119,7 @@ static Str quoted_common_name(Str text, int strip, Arena *arena) {
         while (rest.len && patch_is_space(rest.ptr[0]))
             rest = str_from(rest, 1);
         if (!unquote(rest, arena, &second, &used))
-            second = str_ends(rest, S("\n")) ? str_slice(rest, 0, rest.len - 1) : rest;
+            return NO_NAME; /* git's own rule: a quoted name and a bare one are never taken for the same */
         second = without_lead(second, strip);
         return first.ptr && second.ptr && str_eq(first, second) ? first : NO_NAME;
     }

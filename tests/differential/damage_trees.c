@@ -137,7 +137,10 @@ static void change_kind(Trial *trial, Arena *arena) {
         return;
     Str path = entry->path;
     switch (pick(4)) {
-    case 0: entry->mode ^= TREE_FILE ^ TREE_PROGRAM; break;
+    case 0:
+        if (entry->mode != TREE_FOLDER && entry->mode != TREE_LINK)
+            entry->mode ^= TREE_FILE ^ TREE_PROGRAM;
+        break;
     case 1:
         tree_remove(&trial->test.tree, path);
         tree_put(&trial->test.tree, arena, path, TREE_FOLDER, S(""));
@@ -148,9 +151,6 @@ static void change_kind(Trial *trial, Arena *arena) {
         break;
     default: tree_put(&trial->test.tree, arena, path, TREE_FILE, S("a file now\n"));
     }
-    entry = tree_find(&trial->test.tree, path);
-    if (entry && entry->mode == (TREE_LINK ^ TREE_FILE ^ TREE_PROGRAM))
-        entry->mode = TREE_LINK;
 }
 
 /* The folder of a file is a link to where it really is. */
