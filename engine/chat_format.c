@@ -65,6 +65,9 @@ static const ChatFormat *format_of_vocabulary(const Str *tokens, size_t count) {
     return PLAIN_FORMAT;
 }
 
+#define THOUGHTS_BEGIN "<think>"
+#define THOUGHTS_END "</think>"
+
 #define LABELS_NEEDED 40
 
 static bool has_all_labels(const Str *tokens, size_t count) {
@@ -81,13 +84,28 @@ static bool has_all_labels(const Str *tokens, size_t count) {
     return __builtin_popcountll(seen) == LABELS_NEEDED;
 }
 
+static bool has_token(const Str *tokens, size_t count, Str token) {
+    for (size_t i = count; i-- > 0;)
+        if (str_eq(tokens[i], token))
+            return true;
+    return false;
+}
+
+/* Templates of models that think and can be told not to ask for enable_thinking; those that always or never
+ * think do not. */
+static bool can_be_terse(Str text, const Str *tokens, size_t count) {
+    return str_contains(text, S("enable_thinking")) && str_contains(text, S(THOUGHTS_BEGIN)) &&
+           has_token(tokens, count, S(THOUGHTS_BEGIN)) && has_token(tokens, count, S(THOUGHTS_END));
+}
+
 ChatFacts chat_facts(const Gguf *file) {
     Arena scratch = {0};
     size_t count;
     const Str *tokens = gguf_strings(file, S("tokenizer.ggml.tokens"), &scratch, &count);
     Str text = gguf_string(file, S("tokenizer.chat_template"), S(""));
     ChatFacts facts = {.format = text.len ? format_of_template(text) : format_of_vocabulary(tokens, count),
-                       .has_labels = has_all_labels(tokens, count)};
+                       .has_labels = has_all_labels(tokens, count),
+                       .has_thinking = can_be_terse(text, tokens, count)};
     arena_free(&scratch);
     return facts;
 }
@@ -158,8 +176,16 @@ static void put_message(Renderer *renderer, ChatFacts facts, const Message *mess
     buf_str(&renderer->text, format->gap);
 }
 
+/* What the template of Qwen3 adds when enable_thinking is false. */
+static void put_no_thoughts(Renderer *renderer) {
+    put_control(renderer, S(THOUGHTS_BEGIN));
+    buf_cstr(&renderer->text, "\n\n");
+    put_control(renderer, S(THOUGHTS_END));
+    buf_cstr(&renderer->text, "\n\n");
+}
+
 void chat_format_render(ChatFacts facts, const Tokenizer *tokenizer, const Message *messages, size_t count,
-                        TokenList *out) {
+                        bool is_terse, TokenList *out) {
     Renderer renderer = {.tokenizer = tokenizer, .out = out};
     tokenizer_encode(tokenizer, S(""), TOKENIZE_BOS, out);
     for (size_t i = 0; i < count; i++)
@@ -170,6 +196,8 @@ void chat_format_render(ChatFacts facts, const Tokenizer *tokenizer, const Messa
         put_control(&renderer, facts.format->after_role);
         buf_str(&renderer.text, facts.format->lead_in);
     }
+    if (is_terse && facts.has_thinking)
+        put_no_thoughts(&renderer);
     flush_text(&renderer);
     buf_free(&renderer.text);
 }

@@ -17,13 +17,15 @@ typedef struct ChatFormat ChatFormat;
 typedef struct ChatFacts {
     const ChatFormat *format; /* never NULL: "plain" when nothing else fits */
     bool has_labels;          /* <|1|> .. <|40|> are in the vocabulary */
+    bool has_thinking; /* the template can be asked for no thoughts, and <think> is in the vocabulary */
 } ChatFacts;
 
 ChatFacts chat_facts(const Gguf *file);
 const char *chat_format_name(const ChatFormat *format);
-/* Appends the prompt: BOS where wanted, the messages, and the opening of the assistant's turn. */
+/* Appends the prompt: BOS where wanted, the messages, and the opening of the assistant's turn; is_terse: with
+ * an empty block of thoughts in it, where the model has_thinking. */
 void chat_format_render(ChatFacts facts, const Tokenizer *tokenizer, const Message *messages, size_t count,
-                        TokenList *out);
+                        bool is_terse, TokenList *out);
 /* The length of a label at the start of text, 0 when there is none: "<|", 1 to 3 digits, "|>". */
 size_t label_length(Str text);
 

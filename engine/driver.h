@@ -27,6 +27,7 @@ typedef struct PromptInput {
 typedef struct SyncReport {
     size_t prompt_tokens, cached_tokens;
     double prompt_ms;
+    Difference difference;
 } SyncReport;
 
 typedef struct ModelOptions {
@@ -41,6 +42,7 @@ typedef struct Driver {
     void (*model_close)(void *model);
     void *(*chat_open)(void *model, const atomic_bool *cancel, Err *err);
     void (*chat_close)(void *chat);
+    void (*set_thinking)(void *chat, bool is_on); /* NULL: none of its models thinks */
     size_t (*context)(const void *chat);
     const Tokenizer *(*tokenizer)(const void *chat);
     bool (*count)(const void *chat, Str text, size_t *tokens, Err *err);

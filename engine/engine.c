@@ -51,6 +51,7 @@ struct Chat {
     const Loaded *loaded;
     void *state; /* the driver's */
     atomic_bool cancel;
+    bool is_thinking;
     SyncReport last_sync;
     double load_ms;
 };
@@ -335,10 +336,12 @@ Chat *chat_open(Engine *engine, Str model, Err *err) {
     atomic_init(&chat->cancel, false);
     chat->state = loaded->driver->chat_open(loaded->model, &chat->cancel, err);
     chat->load_ms = os_monotonic_ms() - start;
-    if (chat->state)
-        return chat;
-    free(chat);
-    return NULL;
+    if (!chat->state) {
+        free(chat);
+        return NULL;
+    }
+    chat_set_thinking(chat, true);
+    return chat;
 }
 
 void chat_close(Chat *chat) {
@@ -361,6 +364,12 @@ const Tokenizer *chat_tokenizer(const Chat *chat) {
 
 bool chat_count(Chat *chat, Str text, size_t *tokens, Err *err) {
     return chat->loaded->driver->count(chat->state, text, tokens, err);
+}
+
+void chat_set_thinking(Chat *chat, bool is_on) {
+    chat->is_thinking = is_on;
+    if (chat->loaded->driver->set_thinking)
+        chat->loaded->driver->set_thinking(chat->state, is_on && !chat->loaded->card->is_terse);
 }
 
 size_t chat_length(const Chat *chat) {
@@ -408,6 +417,7 @@ static bool revive(Chat *chat, Err *err) {
     old->driver->chat_close(chat->state);
     chat->loaded = fresh;
     chat->state = state;
+    chat_set_thinking(chat, chat->is_thinking);
     return true;
 }
 
@@ -441,6 +451,7 @@ bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *gram
     usage = usage ? usage : &ignored;
     *usage = (Usage){.prompt_tokens = chat->last_sync.prompt_tokens,
                      .cached_tokens = chat->last_sync.cached_tokens,
+                     .difference = chat->last_sync.difference,
                      .prompt_ms = chat->last_sync.prompt_ms,
                      .stop = STOP_CANCELLED};
     if (!begin_turn(chat, &me, err))

@@ -53,6 +53,9 @@ typedef struct ModelCard {
     Str type;         /* "Q8_0", ... of most weights */
     Str chat_format;  /* "chatml", "llama3", "plain" */
     PromptStyle style;
+    Str description;   /* of models.yaml; may be empty */
+    bool has_thinking; /* it thinks before it answers and can be told not to: chat_set_thinking */
+    bool is_terse;     /* models.yaml turned its thinking off for good */
     size_t parameters, file_bytes, context; /* 0 = unknown; context = the model's own */
     bool is_embedded, is_scripted;
 } ModelCard;
@@ -91,6 +94,10 @@ typedef struct Message {
 /* Tokens that text costs in this model (scripted models: bytes / 4). */
 bool chat_count(Chat *chat, Str text, size_t *tokens, Err *err);
 
+/* Whether the model may think before it answers, where card->has_thinking; true at first. Off, the prompt of
+ * chat_sync goes on behind an empty block of thoughts, as the Qwen3 template writes it. */
+void chat_set_thinking(Chat *chat, bool is_on);
+
 /* Makes the timeline hold exactly the rendered prompt (chat format, with the assistant's turn opened),
  * reusing the longest shared prefix of tokens, prefilling the rest. ERR_LIMIT when it does not fit,
  * ERR_CANCELLED when stopped inside prefill (the prefix prefilled so far is kept). Text of messages never
@@ -123,9 +130,18 @@ typedef struct ChatSink {
 
 typedef enum StopReason { STOP_END, STOP_LENGTH, STOP_SINK, STOP_CANCELLED } StopReason;
 
+/* The first token of a prompt that is another one than the timeline held, when tokens had to be read again;
+ * exists is false when the timeline simply went on. had and has: some words from there on, UTF-8. */
+typedef struct Difference {
+    bool exists;
+    size_t at;
+    char had[64], has[64];
+} Difference;
+
 typedef struct Usage {
-    size_t prompt_tokens; /* length of the synced prompt */
-    size_t cached_tokens; /* of those, found in the KV by the last sync */
+    size_t prompt_tokens;  /* length of the synced prompt */
+    size_t cached_tokens;  /* of those, found in the KV by the last sync */
+    Difference difference; /* of the last sync */
     size_t output_tokens;
     size_t forced_tokens;  /* outputs that the grammar left no choice in */
     size_t escaped_blocks; /* see mask_escaped */

@@ -147,6 +147,7 @@ static bool inspect(ModelCard *card, Err *err) {
         count_weights(file, card);
         card->chat_format = str_of(chat_format_name(facts.format));
         card->style = facts.has_labels ? PROMPT_LABELS : PROMPT_FULL;
+        card->has_thinking = facts.has_thinking;
         card->file_bytes = gguf_bytes(file).len;
         card->context = shape.context;
         card->architecture = str_of(arch->name);

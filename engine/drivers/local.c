@@ -32,6 +32,7 @@ typedef struct LocalChat {
     Kv kv;
     TokenList timeline;
     size_t evaluated; /* of the timeline: keys and values are there */
+    bool is_terse;    /* no thoughts before the answer */
     size_t logits_of; /* length of the timeline that the logits follow; 0 = no logits */
     Mem logits;
     float *host_logits;    /* a device's logits, copied when someone looks at them */
@@ -163,6 +164,11 @@ static void *chat_open_local(void *opaque, const atomic_bool *cancel, Err *err) 
     return NULL;
 }
 
+static void set_thinking_local(void *opaque, bool is_on) {
+    LocalChat *chat = opaque;
+    chat->is_terse = !is_on && chat->model->facts.has_thinking;
+}
+
 static size_t context_local(const void *opaque) {
     return ((const LocalChat *)opaque)->model->context;
 }
@@ -268,12 +274,38 @@ static bool check_prompt(const LocalChat *chat, const int32_t *ids, size_t count
     return true;
 }
 
+/* Some words of these tokens, cut between characters. */
+static void put_words(const LocalChat *chat, const int32_t *ids, size_t count, char *out, size_t room) {
+    Buf bytes = {0}, text = {0};
+    for (size_t i = 0; chat->model->tokenizer && i < count && bytes.len < room; i++)
+        buf_str(&bytes, tokenizer_bytes(chat->model->tokenizer, ids[i]));
+    utf8_repair(buf_text(&bytes), &text);
+    Str cut = str_slice(buf_text(&text), 0, room - 1);
+    size_t whole = utf8_complete(cut);
+    if (whole)
+        memcpy(out, cut.ptr, whole);
+    out[whole] = 0;
+    buf_free(&bytes);
+    buf_free(&text);
+}
+
+static Difference difference_at(const LocalChat *chat, size_t at, const int32_t *ids, size_t count) {
+    Difference difference = {.exists = at < count && at < chat->timeline.count, .at = at};
+    if (difference.exists) {
+        put_words(chat, chat->timeline.ids + at, chat->timeline.count - at, difference.had,
+                  sizeof difference.had);
+        put_words(chat, ids + at, count - at, difference.has, sizeof difference.has);
+    }
+    return difference;
+}
+
 static bool sync_ids(LocalChat *chat, const int32_t *ids, size_t count, SyncReport *report, Err *err) {
     if (!check_prompt(chat, ids, count, err))
         return false;
     size_t shared = 0;
     while (shared < count && shared < chat->timeline.count && chat->timeline.ids[shared] == ids[shared])
         shared++;
+    report->difference = difference_at(chat, shared, ids, count);
     rewind_local(chat, shared);
     report->prompt_tokens = count;
     report->cached_tokens = chat->evaluated;
@@ -295,7 +327,7 @@ static bool sync_local(void *opaque, const PromptInput *prompt, SyncReport *repo
         return err_set(err, ERR_UNSUPPORTED, "a model of random weights reads no text");
     if (prompt->kind == PROMPT_OF_MESSAGES)
         chat_format_render(chat->model->facts, chat->model->tokenizer, prompt->messages, prompt->count,
-                           &rendered);
+                           chat->is_terse, &rendered);
     if (prompt->kind == PROMPT_OF_TEXT)
         tokenizer_encode(chat->model->tokenizer, prompt->text, TOKENIZE_SPECIAL | TOKENIZE_BOS, &rendered);
     bool is_ids = prompt->kind == PROMPT_OF_TOKENS;
@@ -490,6 +522,7 @@ const Driver DRIVER_LOCAL = {
     .model_close = model_close,
     .chat_open = chat_open_local,
     .chat_close = chat_close_local,
+    .set_thinking = set_thinking_local,
     .context = context_local,
     .tokenizer = tokenizer_local,
     .count = count_local,

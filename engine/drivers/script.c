@@ -37,7 +37,7 @@ typedef struct ScriptChat {
     ScriptModel *model;
     const atomic_bool *cancel;
     Buf request;  /* last user message */
-    size_t bytes; /* of the prompt and what was answered */
+    Buf timeline; /* the prompt and what was answered */
 } ScriptChat;
 
 /* ---- reading a script ---- */
@@ -169,8 +169,10 @@ static void *script_chat_open(void *model, const atomic_bool *cancel, Err *err) 
 
 static void script_chat_close(void *opaque) {
     ScriptChat *chat = opaque;
-    if (chat)
+    if (chat) {
         buf_free(&chat->request);
+        buf_free(&chat->timeline);
+    }
     free(chat);
 }
 
@@ -194,6 +196,33 @@ static bool script_count(const void *opaque, Str text, size_t *tokens, Err *err)
     return true;
 }
 
+static void put_words(Str text, char *out, size_t room) {
+    Str cut = str_slice(text, 0, room - 1);
+    size_t whole = utf8_complete(cut);
+    if (whole)
+        memcpy(out, cut.ptr, whole);
+    out[whole] = 0;
+}
+
+/* Four bytes count as one token, so the timeline goes on from the last whole four that both share. */
+static void compare_timelines(const ScriptChat *chat, Str wanted, SyncReport *report) {
+    Str had = buf_text(&chat->timeline);
+    size_t shared = 0;
+    while (shared < wanted.len && shared < had.len && had.ptr[shared] == wanted.ptr[shared])
+        shared++;
+    *report =
+        (SyncReport){.prompt_tokens = tokens_of_bytes(wanted.len), .cached_tokens = shared / BYTES_PER_TOKEN};
+    Difference *difference = &report->difference;
+    difference->exists = shared < wanted.len && shared < had.len;
+    difference->at = shared / BYTES_PER_TOKEN;
+    while (difference->exists && shared > 0 && ((uint8_t)wanted.ptr[shared] & 0xC0) == 0x80)
+        shared--;
+    if (difference->exists) {
+        put_words(str_from(had, shared), difference->had, sizeof difference->had);
+        put_words(str_from(wanted, shared), difference->has, sizeof difference->has);
+    }
+}
+
 static bool script_sync(void *opaque, const PromptInput *prompt, SyncReport *report, Err *err) {
     ScriptChat *chat = opaque;
     if (prompt->kind == PROMPT_OF_TOKENS)
@@ -211,19 +240,26 @@ static bool script_sync(void *opaque, const PromptInput *prompt, SyncReport *rep
                        tokens_of_bytes(bytes), chat->model->context - 1);
     buf_clear(&chat->request);
     buf_str(&chat->request, request);
-    chat->bytes = bytes;
-    *report = (SyncReport){.prompt_tokens = tokens_of_bytes(bytes)};
-    return !chat->request.failed || err_set(err, ERR_NO_MEMORY, "out of memory for a prompt");
+    Buf wanted = {0};
+    if (prompt->kind == PROMPT_OF_TEXT)
+        buf_str(&wanted, prompt->text);
+    for (size_t i = 0; prompt->kind == PROMPT_OF_MESSAGES && i < prompt->count; i++)
+        buf_str(&wanted, prompt->messages[i].text);
+    compare_timelines(chat, buf_text(&wanted), report);
+    buf_free(&chat->timeline);
+    chat->timeline = wanted;
+    return !(chat->request.failed || wanted.failed) ||
+           err_set(err, ERR_NO_MEMORY, "out of memory for a prompt");
 }
 
 static size_t script_length(const void *opaque) {
-    return tokens_of_bytes(((const ScriptChat *)opaque)->bytes);
+    return tokens_of_bytes(((const ScriptChat *)opaque)->timeline.len);
 }
 
 static void script_rewind(void *opaque, size_t keep) {
     ScriptChat *chat = opaque;
     if (keep < script_length(chat))
-        chat->bytes = keep * BYTES_PER_TOKEN;
+        chat->timeline.len = keep * BYTES_PER_TOKEN;
 }
 
 static const float *script_logits(void *opaque, size_t *vocabulary) {
@@ -301,7 +337,7 @@ static bool stream(ScriptChat *chat, const Reply *reply, size_t most_tokens, Cha
         }
         rest = str_from(rest, piece.len);
         sent += piece.len;
-        chat->bytes += piece.len;
+        buf_str(&chat->timeline, piece);
         usage->output_tokens = tokens_of_bytes(sent);
         if (sink.text && !sink.text(sink.ctx, piece)) {
             usage->stop = STOP_SINK;

@@ -323,7 +323,7 @@ static void check_rendering(const FakeModel *model, const Message *messages, siz
     ChatFacts facts = chat_facts(file);
     CHECK_INT(facts.has_labels, model->has_labels);
     CHECK_STR(str_of(chat_format_name(facts.format)), S("chatml"));
-    chat_format_render(facts, tokenizer, messages, count, &list);
+    chat_format_render(facts, tokenizer, messages, count, false, &list);
     for (size_t i = 0; i < list.count && i < expected_count; i++)
         CHECK_MSG(list.ids[i] == expected[i], "token %zu is %d, expected %d", i, list.ids[i], expected[i]);
     CHECK_INT(list.count, expected_count);
