@@ -26,9 +26,14 @@ typedef struct Waiter {
     ClientCalls *calls;
     atomic_int state;
     ClientAnswer answer;
-    void (*late)(void *ctx, const Json *result);
-    void *late_ctx;
+    ClientCall call;
 } Waiter;
+
+static void free_waiter(Waiter *waiter) {
+    if (waiter->call.free_late)
+        waiter->call.free_late(waiter->call.late_ctx);
+    free(waiter);
+}
 
 ClientCalls *client_calls_open(Peer *peer, double timeout_ms) {
     ClientCalls *calls = calloc(1, sizeof *calls);
@@ -90,9 +95,9 @@ static void take_answer(void *ctx, const Json *result, const Json *error) {
             return;
     }
     if (waiter->answer.result)
-        waiter->late(waiter->late_ctx, waiter->answer.result);
+        waiter->call.late(waiter->call.late_ctx, waiter->answer.result);
     client_answer_free(&waiter->answer);
-    free(waiter);
+    free_waiter(waiter);
 }
 
 static struct timespec time_at(double ms) {
@@ -126,12 +131,12 @@ static bool wait_for_answer(ClientCalls *calls, Waiter *waiter, double end_ms, d
 static bool give_up(ClientCalls *calls, Waiter *waiter, CallId id) {
     pthread_mutex_lock(&calls->lock);
     int open = CALL_OPEN;
-    bool has_left = waiter->late && atomic_compare_exchange_strong(&waiter->state, &open, CALL_LEFT);
+    bool has_left = waiter->call.late && atomic_compare_exchange_strong(&waiter->state, &open, CALL_LEFT);
     pthread_mutex_unlock(&calls->lock);
     if (has_left)
         return false;
-    if (!waiter->late && peer_withdraw(calls->peer, id)) {
-        free(waiter);
+    if (!waiter->call.late && peer_withdraw(calls->peer, id)) {
+        free_waiter(waiter);
         return false;
     }
     return wait_for_answer(calls, waiter, 0, 1e12); /* it is being delivered this moment */
@@ -149,7 +154,7 @@ bool client_call(ClientCalls *calls, const ClientCall *call, ClientAnswer *answe
     Waiter *waiter = calloc(1, sizeof *waiter);
     if (!waiter)
         abort();
-    *waiter = (Waiter){.calls = calls, .late = call->late, .late_ctx = call->late_ctx};
+    *waiter = (Waiter){.calls = calls, .call = *call};
     double limit_ms = call->timeout_ms != 0 ? call->timeout_ms : calls->timeout_ms;
     double end_ms = limit_ms > 0 ? os_monotonic_ms() + limit_ms : 0;
     CallId id;
@@ -163,7 +168,7 @@ bool client_call(ClientCalls *calls, const ClientCall *call, ClientAnswer *answe
                        call->method, limit_ms / 1e3);
     }
     *answer = waiter->answer;
-    free(waiter);
+    free_waiter(waiter);
     if (answer->result || answer->error)
         return true;
     return err_set(err, ERR_CANCELLED, "the editor went away before it answered %s", call->method);

@@ -21,9 +21,10 @@ typedef struct ClientCall {
     double timeout_ms; /* 0: that of client_calls_open; negative: without end */
     double grace_ms;   /* how long an answer is awaited after a cancel */
     /* Called on the protocol thread with the result that comes after the call was given up (which is not
-     * withdrawn then). late_ctx must live as long as the peer. NULL: it is withdrawn. */
+     * withdrawn then). NULL: it is withdrawn. */
     void (*late)(void *late_ctx, const Json *result);
     void *late_ctx;
+    void (*free_late)(void *late_ctx); /* always called in the end; may be NULL */
 } ClientCall;
 
 /* One of the two is set. Owned by whoever got it. */

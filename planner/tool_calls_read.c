@@ -245,9 +245,11 @@ static bool read_parameter(const ToolCallParser *p, const Tags *tags, Str text, 
     }
     size_t end = value_end(tags, text, value, at);
     Str name = str_trim(str_slice(text, key, key_end)), content = str_slice(text, value, end);
-    char *zero_terminated = str_cstr(p->arena, name);
-    put_value(arguments, zero_terminated,
-              p->dialect == DIALECT_FUNCTION ? one_line_end_less(content) : content, is_json);
+    char *argument = str_cstr(p->arena, name);
+    for (char *c = argument; *c; c++)
+        *c = (signed char)*c < 0x20 ? '?' : *c; /* names are ASCII */
+    put_value(arguments, argument, p->dialect == DIALECT_FUNCTION ? one_line_end_less(content) : content,
+              is_json);
     return true;
 }
 
