@@ -8,109 +8,8 @@
 #include "acp/methods/methods.h"
 #include "base/os.h"
 #include "tests/fakes/client.h"
+#include "tests/fakes/params_table.h"
 #include "tests/runner.h"
-
-typedef enum FieldRule {
-    OPTIONAL,          /* may be missing or null; of a wrong type it may be ignored or refused */
-    REQUIRED,          /* must be there and of its type */
-    REQUIRED_OR_EMPTY, /* must be there; null may stand for nothing */
-} FieldRule;
-
-typedef struct Field {
-    const char *path;
-    FieldRule rule;
-} Field;
-
-#define FIELDS_MAX 16
-
-/* params: CWD, SESSION and TMP stand for values of the test. */
-static const struct Row {
-    const char *method, *params;
-    int code; /* of the params as they are; 0: a result */
-    bool ends_session;
-    Field fields[FIELDS_MAX];
-} ROWS[] = {
-    {"initialize",
-     "{\"protocolVersion\":1,\"clientCapabilities\":{\"fs\":{\"readTextFile\":false,\"writeTextFile\":false},"
-     "\"terminal\":false,\"auth\":{\"terminal\":false},\"elicitation\":{},\"session\":{\"configOptions\":{"
-     "\"boolean\":{}},\"notices\":{},\"compaction\":{}}},\"clientInfo\":{\"name\":\"t\",\"title\":null,"
-     "\"version\":\"1\"}}",
-     0,
-     false,
-     {{"protocolVersion", REQUIRED},
-      {"clientCapabilities", OPTIONAL},
-      {"clientCapabilities.fs", OPTIONAL},
-      {"clientCapabilities.fs.readTextFile", OPTIONAL},
-      {"clientCapabilities.terminal", OPTIONAL},
-      {"clientCapabilities.elicitation", OPTIONAL},
-      {"clientCapabilities.session", OPTIONAL},
-      {"clientCapabilities.session.configOptions", OPTIONAL},
-      {"clientInfo", OPTIONAL},
-      {"clientInfo.version", OPTIONAL}}},
-    {"authenticate", "{\"methodId\":\"none\"}", -32602, false, {{"methodId", REQUIRED}}},
-    {"session/new",
-     "{\"cwd\":\"CWD\",\"mcpServers\":[],\"additionalDirectories\":[\"TMP\"]}",
-     0,
-     false,
-     {{"cwd", REQUIRED},
-      {"mcpServers", REQUIRED_OR_EMPTY},
-      {"additionalDirectories", OPTIONAL},
-      {"additionalDirectories[0]", OPTIONAL}}},
-    {"session/load",
-     "{\"sessionId\":\"no-such\",\"cwd\":\"CWD\",\"mcpServers\":[],\"additionalDirectories\":[\"TMP\"]}",
-     -32002,
-     false,
-     {{"sessionId", REQUIRED},
-      {"cwd", REQUIRED},
-      {"mcpServers", REQUIRED_OR_EMPTY},
-      {"additionalDirectories", OPTIONAL}}},
-    {"session/resume",
-     "{\"sessionId\":\"no-such\",\"cwd\":\"CWD\",\"mcpServers\":[],\"additionalDirectories\":[\"TMP\"]}",
-     -32002,
-     false,
-     {{"sessionId", REQUIRED},
-      {"cwd", REQUIRED},
-      {"mcpServers", OPTIONAL},
-      {"additionalDirectories", OPTIONAL}}},
-    {"session/list",
-     "{\"cwd\":\"CWD\",\"cursor\":null}",
-     0,
-     false,
-     {{"cwd", OPTIONAL}, {"cursor", OPTIONAL}}},
-    {"session/close", "{\"sessionId\":\"SESSION\"}", 0, true, {{"sessionId", REQUIRED}}},
-    {"session/delete", "{\"sessionId\":\"SESSION\"}", 0, true, {{"sessionId", REQUIRED}}},
-    {"session/set_mode",
-     "{\"sessionId\":\"SESSION\",\"modeId\":\"auto\"}",
-     0,
-     false,
-     {{"sessionId", REQUIRED}, {"modeId", REQUIRED}}},
-    {"session/set_config_option",
-     "{\"sessionId\":\"SESSION\",\"configId\":\"mode\",\"value\":\"auto\"}",
-     0,
-     false,
-     {{"sessionId", REQUIRED}, {"configId", REQUIRED}, {"value", REQUIRED}}},
-    {"session/prompt",
-     "{\"sessionId\":\"SESSION\",\"prompt\":[{\"type\":\"text\",\"text\":\"say hi\",\"annotations\":{}},"
-     "{\"type\":\"resource_link\",\"uri\":\"file:///a%20b.c#L1:2\",\"name\":\"a\",\"size\":3},"
-     "{\"type\":\"resource\",\"resource\":{\"uri\":\"file:///c\",\"text\":\"x\",\"mimeType\":\"t/p\"}}]}",
-     0,
-     false,
-     {{"sessionId", REQUIRED},
-      {"prompt", REQUIRED},
-      {"prompt[0]", REQUIRED},
-      {"prompt[0].type", REQUIRED},
-      {"prompt[0].text", REQUIRED},
-      {"prompt[0].annotations", OPTIONAL},
-      {"prompt[1]", REQUIRED},
-      {"prompt[1].type", REQUIRED},
-      {"prompt[1].uri", REQUIRED},
-      {"prompt[1].size", OPTIONAL},
-      {"prompt[2].resource", REQUIRED},
-      {"prompt[2].resource.uri", REQUIRED},
-      {"prompt[2].resource.text", REQUIRED},
-      {"prompt[2].resource.mimeType", OPTIONAL}}},
-};
-#define ROW_COUNT (sizeof ROWS / sizeof *ROWS)
 
 /* Methods of the schema that this agent does not offer. */
 static const char *const NOT_OFFERED[] = {"logout"};
@@ -219,7 +118,7 @@ static Str replace_all(Arena *arena, Str text, const char *word, const char *by)
     return text;
 }
 
-static Json *valid_params(Bench *bench, const struct Row *row) {
+static Json *valid_params(Bench *bench, const ParamsRow *row) {
     if (bench->is_session_gone)
         open_session(bench);
     bench->is_session_gone = row->ends_session;
@@ -238,7 +137,7 @@ static bool is_named(Str field, const char *path) {
 
 /* One request with the field changed. must_refuse: -32602 naming the field; otherwise that, or what the valid
  * params give. */
-static void check_change(Bench *bench, const struct Row *row, const char *path, Json *value, bool must_refuse,
+static void check_change(Bench *bench, const ParamsRow *row, const char *path, Json *value, bool must_refuse,
                          const char *what) {
     Json *params = valid_params(bench, row);
     put_at(params, path, value);
@@ -272,10 +171,10 @@ static void bench_close(Bench *bench) {
     arena_free(&bench->arena);
 }
 
-static void each_field(void (*check)(Bench *bench, const struct Row *row, const Field *field)) {
+static void each_field(void (*check)(Bench *bench, const ParamsRow *row, const Field *field)) {
     Bench bench;
     bench_open(&bench);
-    for (const struct Row *row = ROWS; row < ROWS + ROW_COUNT; row++)
+    for (const ParamsRow *row = PARAMS_ROWS; row < PARAMS_ROWS + PARAMS_ROW_COUNT; row++)
         for (const Field *field = row->fields; field->path && is_offered(row->method); field++)
             check(&bench, row, field);
     bench_close(&bench);
@@ -283,7 +182,7 @@ static void each_field(void (*check)(Bench *bench, const struct Row *row, const 
 
 /* ---- the variants ---- */
 
-static void check_missing(Bench *bench, const struct Row *row, const Field *field) {
+static void check_missing(Bench *bench, const ParamsRow *row, const Field *field) {
     size_t n = strlen(field->path);
     if (field->path[n - 1] != ']') /* an array may be shorter */
         check_change(bench, row, field->path, NULL, field->rule != OPTIONAL, "left out");
@@ -293,7 +192,7 @@ static void test_missing(void) {
     each_field(check_missing);
 }
 
-static void check_types(Bench *bench, const struct Row *row, const Field *field) {
+static void check_types(Bench *bench, const ParamsRow *row, const Field *field) {
     static const char *const VALUES[] = {"17",    "-1.5", "true",      "\"a string\"", "[]",
                                          "[[1]]", "{}",   "{\"a\":1}", "null"};
     Json *params = valid_params(bench, row);
@@ -315,7 +214,7 @@ static void test_wrong_types(void) {
     each_field(check_types);
 }
 
-static void check_sizes(Bench *bench, const struct Row *row, const Field *field) {
+static void check_sizes(Bench *bench, const ParamsRow *row, const Field *field) {
     Buf text = {0};
     buf_repeat(&text, 'x', (size_t)1 << 20);
     check_change(bench, row, field->path, json_text(buf_text(&text)), false, "a MiB long");
@@ -365,7 +264,7 @@ static void add_extras(Json *value) {
 static void test_unknown_fields(void) {
     Bench bench;
     bench_open(&bench);
-    for (const struct Row *row = ROWS; row < ROWS + ROW_COUNT; row++) {
+    for (const ParamsRow *row = PARAMS_ROWS; row < PARAMS_ROWS + PARAMS_ROW_COUNT; row++) {
         if (!is_offered(row->method))
             continue;
         for (int with_extras = 0; with_extras < 2; with_extras++) {
@@ -412,7 +311,7 @@ static void test_unknown_values(void) {
     Bench bench;
     bench_open(&bench);
     for (size_t i = 0; i < sizeof CHANGES / sizeof *CHANGES; i++)
-        for (const struct Row *row = ROWS; row < ROWS + ROW_COUNT; row++)
+        for (const ParamsRow *row = PARAMS_ROWS; row < PARAMS_ROWS + PARAMS_ROW_COUNT; row++)
             if (strcmp(row->method, CHANGES[i].method) == 0 && is_offered(row->method))
                 check_change(&bench, row, CHANGES[i].path, json_parse(str_of(CHANGES[i].value), NULL),
                              CHANGES[i].must_refuse, CHANGES[i].value);
@@ -424,7 +323,7 @@ static void test_no_object(void) {
     static const char *const PARAMS[] = {"null", "[]", "[1,2]", "7", "\"text\"", "true", "{}"};
     Bench bench;
     bench_open(&bench);
-    for (const struct Row *row = ROWS; row < ROWS + ROW_COUNT; row++) {
+    for (const ParamsRow *row = PARAMS_ROWS; row < PARAMS_ROWS + PARAMS_ROW_COUNT; row++) {
         bool needs_any = false;
         for (const Field *field = row->fields; field->path; field++)
             needs_any = needs_any || field->rule != OPTIONAL;
@@ -472,15 +371,15 @@ static void test_notifications(void) {
 
 /* ---- the table against the published schema ---- */
 
-static const struct Row *row_of(Str method) {
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (str_eq(method, str_of(ROWS[i].method)))
-            return &ROWS[i];
+static const ParamsRow *row_of(Str method) {
+    for (size_t i = 0; i < PARAMS_ROW_COUNT; i++)
+        if (str_eq(method, str_of(PARAMS_ROWS[i].method)))
+            return &PARAMS_ROWS[i];
     return NULL;
 }
 
 static void check_definition(const Json *definition, Str method) {
-    const struct Row *row = row_of(method);
+    const ParamsRow *row = row_of(method);
     for (size_t i = 0; i < sizeof NOT_OFFERED / sizeof *NOT_OFFERED; i++)
         if (str_eq(method, str_of(NOT_OFFERED[i])))
             return;
