@@ -1,5 +1,6 @@
 /* Framing: every row of the table of the protocol's transport, ids of all kinds, over-long lines, broken
  * bytes. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,20 @@ static void test_table(void) {
         {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":\"x\",\"id\":{},\"method\":\"no/such\"}", "\"x\"", -32601},
         {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":18,\"method\":\"no/such\"}", "18", -32601},
         {"{\"jsonrpc\":\"2.0\",\"id\":17,\"method\":\"no/such\",\"surplus\":[1,{}]}", "17", -32601},
+        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"no/such\"}", "null", -32601},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"no/such\"}", "1.5", -32601},
+        {"{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"no/such\"}", "null", -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":18,\"method\":\"session/update\",\"params\":{}}", "18", -32601},
+        {"{\"jsonrpc\":2.0,\"id\":19,\"method\":\"no/such\"}", "null", -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":20,\"method\":null}", "20", -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":21,\"result\":{},\"method\":\"no/such\"}", "21", -32601},
+        {"{} {}", "null", -32700},
+        {"\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"id\":22,\"method\":\"no/such\"}", "22", -32601},
+        {"null", "null", -32600},
+        {"\x00", NULL, 0},
+        {"Content-Length: 20", "null", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"id\":23,\"method\":\"$/cancel_request\",\"params\":{\"requestId\":1}}", "23",
+         -32601},
     };
     TestClient client;
     client_open(&client, NULL);
@@ -177,6 +192,109 @@ static void test_any_split(void) {
     CHECK_INT(client_end(&client), 0);
 }
 
+/* ---- any split of the stream ---- */
+
+/* A conversation with everything in it that framing has to tell apart. Answers depend on nothing but the
+ * bytes: no session, no ids of ours. */
+static Str mixed_stream(Arena *arena) {
+    Buf out = {0};
+    static const char *const PIECES[] = {
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":1}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":\"h\xC3\xA9\xF0\x9F\x98\x80\",\"method\":\"no/such\"}\r\n",
+        "\n",
+        "\r\n  \n",
+        "{broken \xFF\xC3\n",
+        "[{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"x\"}]\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"\\ud83d\\ude00\\n\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"method\":\"no/such\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"session/new\",\"params\":{\"cwd\":\"\\\\\\\"}\"}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"session/"
+        "prompt\",\"params\":{\"sessionId\":\"x\",\"prompt\":[]}}\n",
+    };
+    size_t count = sizeof PIECES / sizeof *PIECES;
+    for (int i = 0; i < 40; i++)
+        buf_cstr(&out, PIECES[test_random() % count]);
+    /* Longer than one read. */
+    buf_cstr(&out, "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"");
+    buf_repeat(&out, 'm', 60000 + test_random() % 20000);
+    buf_cstr(&out, "\"}\n{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"end\"}"); /* and no line end */
+    Str text = buf_copy(&out, arena);
+    buf_free(&out);
+    return text;
+}
+
+static size_t random_cut(size_t left) {
+    static const size_t MOST[] = {1, 3, 17, 400, 70000};
+    size_t n = 1 + test_random() % MOST[test_random() % 5];
+    return n < left ? n : left;
+}
+
+/* All that the agent writes for these bytes, sent in pieces of random sizes (or as one). */
+static Str answers_to(Str text, bool in_pieces, Arena *arena) {
+    TestClient client;
+    client_open(&client, NULL);
+    Buf out = {0};
+    for (Str rest = text, line; str_next_line(&rest, &line);) {
+        Json *message = json_parse(line, NULL);
+        schema_note_sent(client.schema, message);
+        json_free(message);
+    }
+    for (Str rest = text; rest.len;) {
+        size_t n = in_pieces ? random_cut(rest.len) : rest.len;
+        client_send_bytes(&client, str_slice(rest, 0, n));
+        rest = str_from(rest, n);
+        if (test_random() % 4 == 0)
+            sched_yield(); /* so that pieces are also read one by one */
+    }
+    close(client.to_agent);
+    client.to_agent = -1;
+    for (Json *message; (message = client_next(&client)); json_free(message)) {
+        json_print(message, &out);
+        buf_char(&out, '\n');
+    }
+    CHECK_INT(client_end(&client), 0);
+    Str all = buf_copy(&out, arena);
+    buf_free(&out);
+    return all;
+}
+
+static void test_any_split_of_anything(void) {
+    const char *given = getenv("MUX_SEED");
+    for (uint64_t seed = given ? strtoull(given, NULL, 10) : 1, last = seed + (given ? 1 : 12); seed < last;
+         seed++) {
+        Arena arena = {0};
+        test_seed(seed);
+        Str text = mixed_stream(&arena), whole = answers_to(text, false, &arena);
+        CHECK(str_contains(whole, S("\"id\":7")));
+        for (int i = 0; i < 8; i++) {
+            Str pieces = answers_to(text, true, &arena);
+            CHECK_MSG(str_eq(pieces, whole), "with MUX_SEED=%llu, split %d, the answers are others",
+                      (unsigned long long)seed, i);
+        }
+        arena_free(&arena);
+    }
+}
+
+/* After an over-long line the stream is picked up again at its line end, however it was cut; of several such
+ * lines each is refused once, and an over-long answer is still an answer. */
+static void test_long_lines_in_pieces(void) {
+    TestClient client;
+    client_open(&client, NULL);
+    Buf line = {0};
+    buf_repeat(&line, 'x', 1 << 20);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 33; i++)
+            client_send_bytes(&client, buf_text(&line));
+        client_send_bytes(&client, S("\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"no/such\"}\n"));
+        check_error(&client, "null", -32600);
+        check_error(&client, "9", -32601);
+    }
+    buf_free(&line);
+    check_alive(&client);
+    CHECK_INT(client_end(&client), 0);
+}
+
 static void test_last_line_without_end(void) {
     TestClient client;
     client_open(&client, NULL);
@@ -207,6 +325,8 @@ static const TestCase CASES[] = {
     {"long_line", test_long_line},
     {"deep_nesting", test_deep_nesting},
     {"any_split", test_any_split},
+    {"any_split_of_anything", test_any_split_of_anything},
+    {"long_lines_in_pieces", test_long_lines_in_pieces},
     {"last_line_without_end", test_last_line_without_end},
     {"raw_member", test_raw_member},
 };
