@@ -200,6 +200,71 @@ static void test_sigterm(void) {
     place_close(&place);
 }
 
+/* The end of the input ends a turn that runs: it is answered, and the program goes with status 0. */
+static void test_end_of_input(void) {
+    Place place;
+    TestClient client;
+    place_open(&place);
+    spawn_agent(&client, &place, "slow.txt", NULL);
+    const char *session = client_start_session(&client, "{}", place.work.ptr);
+    prompt(&client, session, "change a.c");
+    wait_for_text(&client);
+    close(client.to_agent);
+    client.to_agent = -1;
+    check_stop(&client, "cancelled");
+    CHECK_INT(client_end(&client), 0);
+    place_close(&place);
+}
+
+/* Each request and each call of the client is one line of the log, whose every line is JSON. */
+static void test_log(void) {
+    Place place;
+    TestClient client;
+    place_open(&place);
+    const char *argv[] = {PROGRAM, "--model",  script_model(&place, "edit.txt"),
+                          "--log", "info",     "--log-format",
+                          "json",  "--review", "ask",
+                          NULL};
+    client_spawn(&client, argv, path_in(&place, "err").ptr);
+    const char *session = client_start_session(&client, "{}", place.work.ptr);
+    client_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"session/set_mode\",\"params\":{}}");
+    json_free(client_answer(&client, "\"x\""));
+    prompt(&client, session, "sk-abcdefghijklmnop: in a.c change return 0 to return 1");
+    for (Json *message; (message = client_next(&client));) {
+        bool is_question = str_eq(json_str(message, "method"), S("session/request_permission")),
+             is_end = json_find(message, "result") && json_int(message, "id", 0) == 7;
+        if (is_question)
+            client_send(&client, str_printf(&client.arena,
+                                            "{\"jsonrpc\":\"2.0\",\"id\":%lld,\"result\":{\"outcome\":{"
+                                            "\"outcome\":\"cancelled\"}}}",
+                                            (long long)json_int(message, "id", 0))
+                                     .ptr);
+        json_free(message);
+        if (is_end)
+            break;
+    }
+    CHECK_INT(client_end(&client), 0);
+    Str log = read_text(&place, "err"), line;
+    CHECK(!str_contains(log, S("sk-abc")) && !str_contains(log, S("in a.c change")));
+    size_t found = 0;
+    while (str_next_line(&log, &line)) {
+        Json *json = json_parse(line, NULL);
+        CHECK_MSG(json != NULL, "no JSON: %.*s", STR_ARG(line));
+        Str method = json_str(json, "method"), outcome = json_str(json, "outcome");
+        found +=
+            str_eq(method, S("initialize")) && str_eq(outcome, S("ok")) && json_int(json, "id", 0) == 900;
+        found += str_eq(method, S("session/set_mode")) && str_eq(outcome, S("error -32602")) &&
+                 str_eq(json_str(json, "id"), S("x"));
+        found += str_eq(method, S("session/prompt")) && str_eq(json_str(json, "session"), str_of(session)) &&
+                 json_num(json, "ms", -1) >= 0 && json_int(json, "id", 0) == 7;
+        found += str_eq(method, S("session/request_permission")) &&
+                 str_eq(json_str(json, "span"), S("call")) && str_eq(outcome, S("ok"));
+        json_free(json);
+    }
+    CHECK_INT(found, 4);
+    place_close(&place);
+}
+
 static void test_client_dies(void) {
     Place place;
     TestClient client;
@@ -435,6 +500,8 @@ static const TestCase CASES[] = {
     {"answers_at_once", test_answers_at_once},
     {"cancel_while_answering", test_cancel_while_answering},
     {"sigterm", test_sigterm},
+    {"end_of_input", test_end_of_input},
+    {"log", test_log},
     {"client_dies", test_client_dies},
     {"replay", test_replay},
     {"replay_differs", test_replay_differs},
