@@ -7,11 +7,17 @@
  * event in flight. Several processes may share the file. Thread-safe (one lock inside). A store that cannot
  * be written (disk full, locked for long) says so once in the log and the turn goes on: what is on screen is
  * worth more than its record. Private to the planner; every function takes store NULL for "nothing is kept".
+ * A damaged file is refused and left as it is; a row that cannot be read is left out with a line in the log.
+ *
+ * Kept are the STORE_SESSIONS_MAX sessions used last, and for a day those in which nothing was asked. An open
+ * one that had to go is kept anew from its next turn on.
  */
 #ifndef MUX_PLANNER_STORE_H
 #define MUX_PLANNER_STORE_H
 
 #include "planner/planner.h"
+
+#define STORE_SESSIONS_MAX 1000
 
 typedef struct Store Store;
 
@@ -22,7 +28,9 @@ typedef struct StoredSession {
     ReviewMode review;
     ReviewGrain grain;
     bool is_terse;
-    uint64_t turns, next_tool; /* numbers in use */
+    uint64_t turns;
+    uint64_t next_tool; /* the first free number of a tool call; read only */
+    double updated;     /* seconds since 1970: when it was made, or its last turn began or ended; read only */
 } StoredSession;
 
 /* A file as the last turn that wrote it left it (written.h). */
@@ -32,11 +40,12 @@ typedef struct StoredFile {
     bool was_new;
 } StoredFile;
 
-/* ERR_IO, ERR_UNSUPPORTED (a newer format). */
+/* ERR_IO (also a damaged file), ERR_UNSUPPORTED (a newer format), ERR_INVALID (something else's file). */
 Store *store_open(Str folder, Err *err);
 void store_close(Store *store);
 
-bool store_put_session(Store *store, const StoredSession *session, Err *err); /* replaces; sets "updated" */
+/* Adds it, or changes all but its title. err NULL: a failure is only logged. */
+bool store_put_session(Store *store, const StoredSession *session, Err *err);
 /* ERR_NOT_FOUND. */
 bool store_get_session(Store *store, Str id, Arena *arena, StoredSession *out, Err *err);
 bool store_copy_session(Store *store, Str from, Str to, Err *err); /* with all that hangs on it */
@@ -44,11 +53,12 @@ bool store_delete_session(Store *store, Str id, Err *err);
 bool store_list(Store *store, Str cwd, Str cursor, size_t most, Arena *arena, SessionPage *out, Err *err);
 bool store_set_title(Store *store, Str id, Str title, Err *err);
 
-/* What happened. Pieces of text are joined when the turn ends; of a tool call the first place and the last
- * state are kept. Questions, usage and notices are not kept. */
+/* What happened. Pieces of text are joined when the turn ends (TURN_DONE does what store_turn_ended does); of
+ * a tool call, a turn's plan and a compaction the first place and the last state are kept. Questions, usage,
+ * notices, titles, and the ids of terminals are not kept. */
 void store_event(Store *store, Str id, uint64_t turn, const TurnEvent *event);
 void store_turn_ended(Store *store, Str id, uint64_t turn);
-/* Calls sink for each, oldest first; tool calls that never ended come as failed. */
+/* Calls sink for each, oldest first; what never ended comes as failed. */
 bool store_replay(Store *store, Str id, TurnSink sink, Err *err);
 
 /* The model's conversation: what is sent to it again. */
