@@ -68,6 +68,27 @@ size_t history_rewind(Session *s, size_t turns) {
 }
 
 void history_replace(Session *s, Str summary) {
-    (void)summary;
-    (void)s;
+    History old = s->history;
+    Buf text = {0};
+    prompt_summary(summary, &text);
+    s->history = (History){0};
+    History *h = &s->history;
+    size_t last = 0;
+    while (last + 1 < old.count && old.items[last + 1].turn != s->turn)
+        last++;
+    uint64_t turn = old.count ? old.items[last].turn : s->turn;
+    StoredMessage notes = {.message = {ROLE_USER, buf_copy(&text, &h->arena)}, .turn = turn};
+    StoredMessage reply = {.message = {ROLE_ASSISTANT, prompt_summary_reply()}, .turn = turn};
+    LIST_PUSH(&h->arena, h->items, h->count, h->capacity, notes);
+    LIST_PUSH(&h->arena, h->items, h->count, h->capacity, reply);
+    for (size_t i = 0; i < old.count; i++) {
+        if (old.items[i].turn != s->turn)
+            continue;
+        StoredMessage item = old.items[i];
+        item.message.text = str_copy(&h->arena, item.message.text);
+        LIST_PUSH(&h->arena, h->items, h->count, h->capacity, item);
+    }
+    buf_free(&text);
+    history_free(&old);
+    keep(s);
 }

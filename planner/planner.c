@@ -70,11 +70,19 @@ static void join_thread(Session *s) {
         pthread_join(s->thread, NULL);
 }
 
+static void wait_for_change(Session *s) {
+    pthread_mutex_lock(&s->lock);
+    while (s->is_in_use)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
 void session_close(Session *s) {
     if (!s)
         return;
     turn_cancel(s);
     turn_wait(s);
+    wait_for_change(s);
     join_thread(s);
     chat_close(s->chat);
     mcp_close(s->mcp);
@@ -153,8 +161,8 @@ static void copy_ask(Turn *turn, const Ask *ask) {
 
 bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
     pthread_mutex_lock(&s->lock);
-    bool busy = s->is_busy;
-    s->is_busy = true;
+    bool busy = s->is_busy || s->is_in_use;
+    s->is_busy |= !busy;
     pthread_mutex_unlock(&s->lock);
     if (busy)
         return err_set(err, ERR_CONFLICT,
@@ -219,7 +227,7 @@ bool turn_answer(Session *s, uint64_t question, const Decision *decision) {
 
 void turn_cancel(Session *s) {
     pthread_mutex_lock(&s->lock);
-    if (s->is_busy) {
+    if (s->is_busy || s->is_in_use) {
         atomic_store(&s->cancelled, true);
         Chat *chat = atomic_load(&s->running_chat);
         if (chat)

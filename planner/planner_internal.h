@@ -39,6 +39,7 @@ struct Session {
     StoredFile *written; /* written.c */
     size_t written_count, written_capacity;
     uint64_t turn; /* number of the running or last turn, from 1 */
+    TurnUsage last_usage; /* of the last turn that asked a model */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -48,6 +49,7 @@ struct Session {
     Str model, title;
     TurnSink news;
     bool is_busy, has_thread;
+    bool is_in_use; /* by a direct change (direct.c): no turn may start */
     pthread_t thread;
     uint64_t open_question, next_question;
     bool is_answered;
@@ -119,6 +121,8 @@ Decision turn_ask(Turn *turn, QuestionEvent *question);
 /* One sentence on what the model does not get to see. */
 void turn_left_out(Turn *turn, Str sentence);
 ReviewMode session_review(Session *session);
+/* The session's chat with the model chosen now, for turn->chat; opens it where there is none. */
+bool turn_open_chat(Turn *turn, Err *err);
 bool turn_is_cancelled(const Turn *turn);
 void turn_text(Turn *turn, Str text);
 void turn_thought(Turn *turn, Str text);
@@ -150,6 +154,11 @@ bool blocks_run(Turn *turn, Err *err);
 /* review.c: diff, ask, keep hunks; sets is_accepted of every changed file */
 bool review_run(Turn *turn, Err *err);
 bool review_apply(Turn *turn, Err *err);
+
+/* direct.c: the session's folder and limits; writable whatever the review mode is, unless read_only. */
+Workspace *session_workspace(Session *session, bool read_only, Err *err);
+/* ws_undo, with the paths that came back. */
+bool workspace_undo(Workspace *ws, Str id, Arena *arena, Applied *out, Err *err);
 
 /* report.c: the closing sentences */
 void report_turn(Turn *turn);

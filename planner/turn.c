@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "planner/planner_internal.h"
+#include "planner/slash.h"
 
 enum { PLAN_GATHER, PLAN_WRITE, PLAN_REVIEW, PLAN_APPLY, PLAN_STEPS };
 
@@ -181,7 +182,7 @@ static bool open_workspace(Turn *turn, Err *err) {
     return turn->ws && ws_list(turn->ws, &turn->arena, &turn->listing, err);
 }
 
-static bool open_chat(Turn *turn, Err *err) {
+bool turn_open_chat(Turn *turn, Err *err) {
     Session *s = turn->session;
     pthread_mutex_lock(&s->lock);
     Str model = str_copy(&turn->arena, s->model);
@@ -242,7 +243,7 @@ static bool gather(Turn *turn, Err *err) {
     if (turn->listing.count == 0 && turn->attachment_count == 0)
         turn_thought(turn, S("This folder holds no files yet.\n"));
     add_attachments(turn);
-    return open_chat(turn, err);
+    return turn_open_chat(turn, err);
 }
 
 static bool write_edits(Turn *turn, Err *err) {
@@ -306,8 +307,11 @@ static void finish(Turn *turn, bool ok, const Err *err) {
         done.stop = TURN_STOP_MAX_TOKENS;
     else if (turn->has_hit_requests)
         done.stop = TURN_STOP_MAX_REQUESTS;
-    if (turn->usage.prompts)
+    if (turn->usage.prompts) {
+        s->last_usage = turn->usage;
+        s->last_usage.differs_had = s->last_usage.differs_has = (Str){0}; /* they go with the turn */
         emit(turn, (TurnEvent){.kind = TURN_USAGE, .usage = &turn->usage});
+    }
     emit(turn, (TurnEvent){.kind = TURN_DONE, .done = &done});
     ws_close(turn->ws);
     arena_free(&turn->arena);
@@ -322,8 +326,10 @@ static void finish(Turn *turn, bool ok, const Err *err) {
 void *turn_main(void *argument) {
     Turn *turn = argument;
     Err err = {0};
-    bool ok = run_steps(turn, &err);
-    if (ok && !turn_is_cancelled(turn))
+    Str rest;
+    const SlashCommand *command = slash_find(turn->prompt, &rest);
+    bool ok = command ? command->run(turn, rest, &err) : run_steps(turn, &err);
+    if (ok && !command && !turn_is_cancelled(turn))
         report_turn(turn);
     finish(turn, ok, &err);
     return NULL;

@@ -83,9 +83,10 @@ bool ws_backups(Workspace *ws, Arena *arena, BackupList *out, Err *err) {
     return true;
 }
 
-/* id empty: the newest that is neither undone nor an undo itself. Else the id, or its number alone. */
-static const Record *choose(const Workspace *ws, const Record *records, size_t count, Str id, Arena *arena,
-                            Err *err) {
+/* id empty: the newest that is neither undone nor an undo itself. Else the id, or its number alone;
+ * takes_undone: whether it was undone meanwhile or not. */
+static const Record *choose(const Workspace *ws, const Record *records, size_t count, Str id,
+                            bool takes_undone, Arena *arena, Err *err) {
     for (size_t i = 0; i < count; i++) {
         const Manifest *m = &records[i].manifest;
         Backup backup;
@@ -93,7 +94,7 @@ static const Record *choose(const Workspace *ws, const Record *records, size_t c
                             : !records[i].is_undone && !m->undoes.len;
         if (!is_it)
             continue;
-        if (records[i].is_undone) {
+        if (records[i].is_undone && !takes_undone) {
             err_set(err, ERR_INVALID, "the change %.*s is already undone", STR_ARG(m->id));
             return NULL;
         }
@@ -111,6 +112,76 @@ static const Record *choose(const Workspace *ws, const Record *records, size_t c
         err_set(err, ERR_NOT_FOUND, "there is no change left to undo");
     return NULL;
 }
+
+/* ---- what a change did ---- */
+
+/* The text a record keeps of one of its files, if it is what the record says. */
+static bool kept_text(Workspace *ws, int state, const Manifest *m, size_t index, Arena *arena, Str *out) {
+    Txn txn;
+    char name[32];
+    if (m->files[index].before.is_link || !txn_open(ws, state, m->id, "committed", arena, &txn, NULL))
+        return false;
+    snprintf(name, sizeof name, "%zu", index);
+    bool ok = read_at(txn.old_fd, name, FILE_MAX_BYTES, arena, out, NULL) &&
+              stamp_eq(stamp_of(*out), m->files[index].before);
+    txn_close(&txn);
+    return ok;
+}
+
+/* What a file became: the next later change of it keeps that, or else it is still there. */
+static bool text_after(Workspace *ws, int state, const Record *records, size_t at, const TxnFile *file,
+                       Path path, Arena *arena, Str *out) {
+    for (size_t i = at; i-- > 0;) {
+        const Manifest *later = &records[i].manifest;
+        for (size_t j = 0; j < later->count; j++)
+            if (str_eq(later->files[j].path, file->path))
+                return stamp_eq(later->files[j].before, file->after) &&
+                       kept_text(ws, state, later, j, arena, out);
+    }
+    FileText now;
+    *out = S("");
+    if (!ws_read(ws, path, arena, &now, NULL) || !stamp_eq(now.stamp, file->after))
+        return false;
+    *out = now.text;
+    return true;
+}
+
+static void fill_file(Workspace *ws, int state, const Record *records, size_t at, size_t index, Arena *arena,
+                      BackupFile *out) {
+    const Manifest *m = &records[at].manifest;
+    const TxnFile *file = &m->files[index];
+    out->existed = file->before.exists;
+    out->exists = file->after.exists;
+    out->before = out->after = S("");
+    bool ok = shown_path(ws, file->path, arena, &out->path) && !file->after.is_link;
+    if (ok && out->existed)
+        ok = kept_text(ws, state, m, index, arena, &out->before);
+    if (ok && out->exists)
+        ok = text_after(ws, state, records, at, file, out->path, arena, &out->after);
+    out->has_texts = ok;
+}
+
+bool ws_backup_files(Workspace *ws, Str id, Arena *arena, BackupFile **out, size_t *count, Err *err) {
+    Record *records;
+    size_t record_count;
+    int state = state_peek(ws);
+    *count = 0;
+    if (state < 0)
+        return err_set(err, ERR_NOT_FOUND, "mux has changed nothing here");
+    const Record *record = NULL;
+    if (read_records(state, arena, &records, &record_count, err))
+        record = choose(ws, records, record_count, id, true, arena, err);
+    if (record) {
+        const Manifest *m = &record->manifest;
+        *out = ARENA_ARRAY(arena, BackupFile, m->count + 1);
+        for (; *count < m->count; *count += 1)
+            fill_file(ws, state, records, (size_t)(record - records), *count, arena, &(*out)[*count]);
+    }
+    close(state);
+    return record != NULL;
+}
+
+/* ---- taking back ---- */
 
 static bool undo_link(Change *change, const Txn *txn, size_t index, Path path, Err *err) {
     const TxnFile *file = &txn->manifest.files[index];
@@ -203,7 +274,7 @@ bool ws_undo(Workspace *ws, Str id, ChangeInfo *out, Err *err) {
     }
     const Record *record = NULL;
     if (read_records(state, &change->arena, &records, &count, err))
-        record = choose(ws, records, count, id, &change->arena, err);
+        record = choose(ws, records, count, id, false, &change->arena, err);
     bool ok = record && txn_open(ws, state, record->manifest.id, "committed", &change->arena, &txn, err);
     if (ok) {
         ok = undo_into(ws, change, &txn, err);

@@ -199,6 +199,17 @@ typedef struct BackupList {
     size_t count;
 } BackupList;
 bool ws_backups(Workspace *ws, Arena *arena, BackupList *out, Err *err);
+
+/* One file of a change. */
+typedef struct BackupFile {
+    Path path;
+    bool existed, exists; /* before and after the change */
+    bool has_texts;       /* false: a link, binary or large, or what it became is not kept any more */
+    Str before, after;
+} BackupFile;
+/* What the change with this id did; empty = the newest that is neither undone nor an undo. ERR_NOT_FOUND. */
+bool ws_backup_files(Workspace *ws, Str id, Arena *arena, BackupFile **out, size_t *count, Err *err);
+
 /* Takes a change back as a transaction of its own; id empty = the newest that is neither undone nor an undo.
  * Undoing an undo by its id does the change again. ERR_CONFLICT when a file was changed since, ERR_NOT_FOUND,
  * ERR_INVALID when it is undone already, ERR_IO when its backup is damaged. Folders that the change had made

@@ -1,6 +1,5 @@
 /* apply: a unified diff onto a tree, all files or none. */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,19 +10,7 @@
 #include "acp/commands/commands.h"
 #include "acp/house.h"
 #include "base/os.h"
-#include "diff/patch.h"
-#include "workspace/workspace.h"
-
-/* Of a patch, and of a file that it changes. */
-#define APPLY_MAX_BYTES ((size_t)1 << 30)
-
-enum {
-    MODE_FILE = 0100644,
-    MODE_PROGRAM = 0100755,
-    MODE_LINK = 0120000,
-    PERMISSIONS = 0777,
-    ANY_EXEC = 0100
-};
+#include "planner/patch_change.h"
 
 typedef struct ApplyJob {
     const Settings *settings;
@@ -37,19 +24,13 @@ typedef struct ApplyJob {
     ChangeReport report;
 } ApplyJob;
 
-/* What the workspace told of an entry: the tag of a PatchEntry. */
-typedef struct Seen {
-    Path path;
-    Stamp stamp;
-} Seen;
-
 /* ---- the patch ---- */
 
 /* A pipe has no size to go by. */
 static bool read_stream(ApplyJob *job, int fd, Err *err) {
     Buf *input = &job->input;
     ssize_t n = 1;
-    while (n > 0 && input->len <= APPLY_MAX_BYTES && buf_reserve(input, 65536)) {
+    while (n > 0 && input->len <= PATCH_CHANGE_MAX_BYTES && buf_reserve(input, 65536)) {
         n = read(fd, input->ptr + input->len, 65536);
         if (n < 0 && errno == EINTR)
             n = 1;
@@ -60,7 +41,7 @@ static bool read_stream(ApplyJob *job, int fd, Err *err) {
     if (n < 0)
         return err_set_errno(err, errno, "the patch cannot be read");
     return (n == 0 && !input->failed) ||
-           err_set(err, ERR_LIMIT, "the patch is larger than %zu MiB", APPLY_MAX_BYTES >> 20);
+           err_set(err, ERR_LIMIT, "the patch is larger than %zu MiB", PATCH_CHANGE_MAX_BYTES >> 20);
 }
 
 static bool read_patch(ApplyJob *job, Err *err) {
@@ -68,7 +49,7 @@ static bool read_patch(ApplyJob *job, Err *err) {
     struct stat st;
     bool is_stdin = strcmp(file, "-") == 0, is_stream = stat(file, &st) == 0 && !S_ISREG(st.st_mode);
     if (!is_stdin && !is_stream)
-        return os_read_file(file, APPLY_MAX_BYTES, &job->arena, &job->text, err);
+        return os_read_file(file, PATCH_CHANGE_MAX_BYTES, &job->arena, &job->text, err);
     int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_NOCTTY | O_CLOEXEC);
     bool ok = fd >= 0 ? read_stream(job, fd, err) || err_wrap(err, "%s", is_stdin ? "stdin" : file)
                       : err_set_errno(err, errno, "cannot open %s", file);
@@ -77,75 +58,12 @@ static bool read_patch(ApplyJob *job, Err *err) {
     return ok;
 }
 
-/* ---- the tree ---- */
-
-static bool look(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err) {
-    ApplyJob *job = ctx;
-    Entry entry;
-    Seen *seen = ARENA_NEW(arena, Seen);
-    if (!ws_entry(job->ws, path, APPLY_MAX_BYTES, arena, &seen->path, &entry, err))
-        return false;
-    seen->stamp = entry.stamp;
-    *out = (PatchEntry){.exists = entry.exists,
-                        .is_folder = entry.is_folder,
-                        .mode = entry.is_link           ? MODE_LINK
-                                : entry.mode & ANY_EXEC ? MODE_PROGRAM
-                                                        : MODE_FILE,
-                        .text = entry.text,
-                        .tag = seen};
-    return true;
-}
-
-/* Only asked for folders that look told of; the commit finds out by itself whether they are empty. */
-static bool list(void *ctx, Str folder, Arena *arena, Str **names, size_t *count, Err *err) {
-    ApplyJob *job = ctx;
-    Str path = str_printf(arena, "%.*s/%.*s", STR_ARG(ws_root(job->ws)), STR_ARG(folder));
-    DIR *dir = opendir(path.ptr);
-    size_t capacity = 0;
-    *names = NULL;
-    *count = 0;
-    if (!dir)
-        return err_set_errno(err, errno, "cannot list %.*s", STR_ARG(folder));
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            LIST_PUSH(arena, *names, *count, capacity, str_copy(arena, str_of(entry->d_name)));
-    closedir(dir);
-    return true;
-}
-
 /* ---- the change ---- */
 
-static void add_step(ApplyJob *job, Change *change, const PatchStep *step) {
-    const Seen *seen = step->before.tag;
-    Stamp stamp = seen ? seen->stamp : (Stamp){0};
-    Path path = {str_printf(&job->arena, "%.*s/%.*s", STR_ARG(ws_root(job->ws)), STR_ARG(step->path)),
-                 step->path};
-    if (seen && seen->path.absolute.len)
-        path = seen->path;
-    if (step->before.is_folder)
-        stamp = (Stamp){0};
-    bool is_new = !step->before.exists || step->before.is_folder || step->before.mode == MODE_LINK;
-    if (!step->after.exists) {
-        change_remove(change, path, stamp);
-    } else if (step->after.mode == MODE_LINK) {
-        change_put_link(change, path, stamp, step->after.text);
-    } else {
-        change_put(change, path, stamp, step->after.text);
-        if (is_new || step->before.mode != step->after.mode)
-            change_set_mode(change, path, step->after.mode & PERMISSIONS);
-    }
-}
-
 static bool commit(ApplyJob *job, Err *err) {
+    Str title = job->options.reverse ? S("Take a patch back") : S("Apply a patch");
     command_catch_stops();
-    Change *change = change_begin(job->ws, err);
-    if (!change)
-        return false;
-    change_describe(change, job->options.reverse ? S("Take a patch back") : S("Apply a patch"));
-    change_report(change, &job->arena, &job->report);
-    for (size_t i = 0; i < job->plan.count; i++)
-        add_step(job, change, &job->plan.items[i]);
-    return change_commit(change, &job->info, err);
+    return patch_change_commit(job->ws, &job->plan, title, &job->arena, &job->info, &job->report, err);
 }
 
 static void tell_applied_already(const ApplyJob *job, Err *err) {
@@ -156,9 +74,8 @@ static void tell_applied_already(const ApplyJob *job, Err *err) {
 
 static bool apply_patch(ApplyJob *job, Err *err) {
     const Settings *settings = job->settings;
-    Patch patch;
     Str root;
-    if (!read_patch(job, err) || !patch_parse(job->text, &job->options, &job->arena, &patch, err))
+    if (!read_patch(job, err))
         return false;
     bool only_check = settings_has(settings, OPT_CHECK);
     if (!house_folder(settings_has(settings, OPT_ROOT) ? settings->values[OPT_ROOT] : ".", &job->arena, &root,
@@ -171,13 +88,13 @@ static bool apply_patch(ApplyJob *job, Err *err) {
     job->ws = ws_open(&config, file_io_disk(), err);
     if (!job->ws)
         return false;
-    PatchSource source = {job, look, list};
-    if (!patch_plan(&patch, &job->options, source, &job->arena, &job->plan, err)) {
+    PatchSourceText source = {.text = job->text, .options = job->options};
+    if (!patch_change_plan(job->ws, &source, &job->arena, &job->plan, err)) {
         if (job->plan.is_applied_already)
             tell_applied_already(job, err);
         return false;
     }
-    return only_check || !job->plan.count || commit(job, err);
+    return only_check || commit(job, err);
 }
 
 /* ---- what is told ---- */

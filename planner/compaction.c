@@ -1,0 +1,142 @@
+#include "planner/compaction.h"
+
+#include "base/buf.h"
+
+/* Of a prompt's budget, in percent. */
+enum { ROOM_TAKEN = 60, LEAST_SUMMARY = 128, MOST_SUMMARY = 2048 };
+
+static size_t prompt_budget(const Turn *turn) {
+    size_t budget = chat_context(turn->chat) / 4 * 3, most = turn->session->planner->config.prompt_tokens_max;
+    return most && most < budget ? most : budget;
+}
+
+/* Messages of the turns before the running one. */
+static size_t earlier_count(const Session *s) {
+    size_t count = s->history.count;
+    while (count > 0 && s->history.items[count - 1].turn == s->turn)
+        count--;
+    return count;
+}
+
+static bool count_tokens(Turn *turn, size_t first, size_t end, size_t *out, Err *err) {
+    *out = 0;
+    for (size_t i = first; i < end; i++) {
+        size_t tokens;
+        if (!chat_count(turn->chat, turn->session->history.items[i].message.text, &tokens, err))
+            return false;
+        *out += tokens + 8; /* its marks */
+    }
+    return true;
+}
+
+/* The first message from which on everything fits beside the question and its answer. */
+static bool first_that_fits(Turn *turn, size_t count, size_t *first, Err *err) {
+    const StoredMessage *items = turn->session->history.items;
+    size_t room = chat_context(turn->chat) / 4 * 3, tokens;
+    *first = 0;
+    while (count_tokens(turn, *first, count, &tokens, err)) {
+        if (tokens <= room || *first >= count)
+            return true;
+        uint64_t oldest = items[*first].turn;
+        while (*first < count && items[*first].turn == oldest)
+            *first += 1;
+    }
+    return false;
+}
+
+typedef struct Summary {
+    Turn *turn;
+    Buf text;
+} Summary;
+
+static bool take_piece(void *ctx, Str piece) {
+    Summary *summary = ctx;
+    buf_str(&summary->text, piece);
+    return !turn_is_cancelled(summary->turn);
+}
+
+static bool ask_summary(Turn *turn, size_t count, Buf *out, Err *err) {
+    const StoredMessage *items = turn->session->history.items;
+    size_t first, n = 0, most = chat_context(turn->chat) / 8;
+    if (!first_that_fits(turn, count, &first, err))
+        return false;
+    Message *messages = ARENA_ARRAY(&turn->arena, Message, count - first + 2);
+    messages[n++] = (Message){ROLE_SYSTEM, prompt_compaction_system()};
+    for (size_t i = first; i < count; i++)
+        messages[n++] = items[i].message;
+    messages[n++] = (Message){ROLE_USER, prompt_compaction()};
+    Sampling sampling = {.max_tokens = most < LEAST_SUMMARY  ? LEAST_SUMMARY
+                                       : most > MOST_SUMMARY ? MOST_SUMMARY
+                                                             : most};
+    Summary summary = {.turn = turn};
+    Usage usage = {0};
+    bool ok = chat_sync(turn->chat, messages, n, err) &&
+              chat_generate(turn->chat, &sampling, NULL, (ChatSink){.ctx = &summary, .text = take_piece},
+                            &usage, err);
+    if (usage.prompt_tokens)
+        turn_add_usage(turn, &usage);
+    if (ok && turn_is_cancelled(turn))
+        ok = err_set(err, ERR_CANCELLED, "cancelled");
+    *out = summary.text;
+    return ok;
+}
+
+/* Without the reasoning that some models write first. */
+static Str without_thoughts(Str text) {
+    size_t end = str_find(text, S("</think>"), 0);
+    return str_trim(end == STR_NONE ? text : str_from(text, end + 8));
+}
+
+static void tell(Turn *turn, Str id, CompactionStatus status, Str summary, Str error) {
+    Compaction event = {.id = id, .status = status, .summary = summary, .error = error};
+    turn_emit(turn, &(TurnEvent){.kind = TURN_COMPACTION, .compaction = &event});
+}
+
+static bool compact(Turn *turn, CompactionReport *out, Err *err) {
+    Session *s = turn->session;
+    size_t count = earlier_count(s);
+    Buf text = {0};
+    *out = (CompactionReport){.turns = history_turns(s) - (count < s->history.count)};
+    bool ok = count_tokens(turn, 0, count, &out->tokens_before, err) && ask_summary(turn, count, &text, err);
+    out->summary = str_copy(&turn->arena, without_thoughts(buf_text(&text)));
+    buf_free(&text);
+    if (ok && !out->summary.len)
+        ok = err_set(err, ERR_IO, "the model gave no summary");
+    if (!ok)
+        return false;
+    history_replace(s, out->summary);
+    return count_tokens(turn, 0, earlier_count(s), &out->tokens_after, err);
+}
+
+bool compaction_run(Turn *turn, CompactionReport *out, Err *err) {
+    if (!turn->chat && !turn_open_chat(turn, err))
+        return false;
+    if (chat_card(turn->chat)->style == PROMPT_LABELS)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "this model reads each request by itself; there is no conversation to make shorter");
+    Str id = str_printf(&turn->arena, "compaction-%llu", (unsigned long long)turn->session->turn);
+    tell(turn, id, COMPACTION_RUNNING, S(""), S(""));
+    bool ok = compact(turn, out, err);
+    if (ok)
+        tell(turn, id, COMPACTION_COMPLETED, out->summary, S(""));
+    else if (turn_is_cancelled(turn))
+        tell(turn, id, COMPACTION_CANCELLED, S(""), S(""));
+    else
+        tell(turn, id, COMPACTION_FAILED, S(""), str_of(err->text));
+    return ok;
+}
+
+bool history_make_room(Turn *turn, Err *err) {
+    size_t count = earlier_count(turn->session), tokens;
+    CompactionReport report;
+    Err why = {0};
+    if (!count || chat_card(turn->chat)->style == PROMPT_LABELS)
+        return true;
+    if (!count_tokens(turn, 0, count, &tokens, &why) || tokens * 100 <= prompt_budget(turn) * ROOM_TAKEN ||
+        compaction_run(turn, &report, &why))
+        return true;
+    if (turn_is_cancelled(turn))
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    turn_thought(turn, str_printf(&turn->arena, "The conversation could not be summed up: %s\n", why.text));
+    return true;
+}
