@@ -447,6 +447,20 @@ static void save_as(Fixture *fixture, bool by_rename, Str text) {
         CHECK(rename(fixture_path(fixture, "beside"), fixture_path(fixture, "a.txt")) == 0);
 }
 
+/* The change under way ends; what was saved stands, also after the next start. */
+static int check_saved(Fixture *fixture, pid_t change, Str saved) {
+    int status;
+    CHECK(waitpid(change, &status, 0) == change);
+    CHECK_STR(fixture_text(fixture, "a.txt"), saved);
+    bool is_undone = fixture_text(fixture, "gone.txt").ptr != NULL;
+    fixture_open(fixture, file_io_disk());
+    CHECK_STR(fixture_text(fixture, "a.txt"), saved);
+    CHECK((fixture_text(fixture, "gone.txt").ptr != NULL) == is_undone);
+    ws_close(fixture->ws);
+    fixture->ws = NULL;
+    return status;
+}
+
 /* Somebody saves the file in the moment between the last look at it and the exchange, which strace stretches:
  * the text is displaced, seen and put back. Should the machine be so slow that the writer comes too late, its
  * text stays all the same. */
@@ -456,16 +470,10 @@ static void test_third_party(void) {
     Fixture *fixture = &run.fixture;
     for (int by_rename = 0; by_rename < 2; by_rename++) {
         scenario_reset(&run);
-        int status;
         pid_t pid = start_stretched(&run, "inject=renameat2:delay_enter=600000:when=1");
         save_as(fixture, by_rename, S("third party\n"));
-        CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party\n"));
+        int status = check_saved(fixture, pid, S("third party\n"));
         CHECK((WEXITSTATUS(status) != 0) == (fixture_text(fixture, "gone.txt").ptr != NULL));
-        fixture_open(fixture, file_io_disk());
-        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party\n"));
-        ws_close(fixture->ws);
-        fixture->ws = NULL;
     }
     scenario_close(&run);
 }
@@ -478,17 +486,11 @@ static void test_third_party_twice(void) {
     Fixture *fixture = &run.fixture;
     for (int how = 0; how < 4; how++) {
         scenario_reset(&run);
-        int status;
         pid_t pid = start_stretched(&run, "inject=renameat2:delay_enter=400000:when=1..2");
         save_as(fixture, how & 1, S("third party\n"));
         sleep_us(500000);
         save_as(fixture, how & 2, S("third party again\n"));
-        CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party again\n"));
-        fixture_open(fixture, file_io_disk());
-        CHECK_STR(fixture_text(fixture, "a.txt"), S("third party again\n"));
-        ws_close(fixture->ws);
-        fixture->ws = NULL;
+        check_saved(fixture, pid, S("third party again\n"));
     }
     scenario_close(&run);
 }
