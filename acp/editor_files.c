@@ -1,139 +1,85 @@
-#define _GNU_SOURCE
 #include "acp/editor_files.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "base/log.h"
-#include "base/os.h"
+#include "acp/client_call.h"
 
-/* How long a client may take over a write after the turn was cancelled. */
+/* How long a client may take over a call after the turn was cancelled, once something was written: what was
+ * done has to be known, and taken back. */
 #define CANCEL_GRACE_MS 3000
+/* A client that left one call of a turn without an answer is not waited for that long again. */
+#define LATER_SHARE 0.1
 
 struct EditorFiles {
     Peer *peer;
+    ClientCalls *calls;
+    double timeout_ms;
     Arena arena;
     Str session_id;
     bool can_read, can_write;
+    bool has_written, is_slow; /* in this turn */
     /* Paths whose text the editor gave with LF although the disk has CRLF. */
     Str *normalised;
     size_t normalised_count, normalised_capacity;
-
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t changed;
-    double cancelled_ms; /* 0: not cancelled */
-    bool is_answered, is_cut_off;
-    Json *result, *error;
 };
 
-EditorFiles *editor_files_open(Peer *peer, Str session_id, bool can_read, bool can_write) {
+EditorFiles *editor_files_open(Peer *peer, Str session_id, bool can_read, bool can_write, double timeout_ms) {
     EditorFiles *editor = calloc(1, sizeof *editor);
     if (!editor)
         abort();
     editor->peer = peer;
+    editor->calls = client_calls_open(peer, timeout_ms);
+    editor->timeout_ms = timeout_ms;
     editor->session_id = str_copy(&editor->arena, session_id);
     editor->can_read = can_read;
     editor->can_write = can_write;
-    pthread_mutex_init(&editor->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&editor->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     return editor;
 }
 
 void editor_files_close(EditorFiles *editor) {
     if (!editor)
         return;
-    json_free(editor->result);
-    json_free(editor->error);
-    pthread_cond_destroy(&editor->changed);
-    pthread_mutex_destroy(&editor->lock);
+    client_calls_close(editor->calls);
     arena_free(&editor->arena);
     free(editor);
 }
 
 void editor_files_begin(EditorFiles *editor) {
-    pthread_mutex_lock(&editor->lock);
-    editor->cancelled_ms = 0;
-    pthread_mutex_unlock(&editor->lock);
+    client_calls_begin(editor->calls);
+    editor->has_written = editor->is_slow = false;
 }
 
 void editor_files_cancel(EditorFiles *editor) {
-    pthread_mutex_lock(&editor->lock);
-    if (editor->cancelled_ms == 0)
-        editor->cancelled_ms = os_monotonic_ms();
-    pthread_cond_broadcast(&editor->changed);
-    pthread_mutex_unlock(&editor->lock);
+    client_calls_cancel(editor->calls);
 }
 
 /* ---- one blocking call ---- */
 
-static void take_answer(void *ctx, const Json *result, const Json *error) {
-    EditorFiles *editor = ctx;
-    pthread_mutex_lock(&editor->lock);
-    editor->is_answered = true;
-    editor->is_cut_off = !result && !error;
-    editor->result = result ? cJSON_Duplicate(result, true) : NULL;
-    editor->error = error ? cJSON_Duplicate(error, true) : NULL;
-    pthread_cond_broadcast(&editor->changed);
-    pthread_mutex_unlock(&editor->lock);
-}
-
-/* The lock is held. True when waiting any longer makes no sense. */
-static bool wait_a_moment(EditorFiles *editor, bool is_write) {
-    if (editor->cancelled_ms == 0) {
-        pthread_cond_wait(&editor->changed, &editor->lock);
-        return false;
-    }
-    double end_ms = editor->cancelled_ms + (is_write ? CANCEL_GRACE_MS : 0);
-    if (os_monotonic_ms() >= end_ms)
+/* what: "read", "write". An error of the client is an answer too. */
+static bool ask_client(EditorFiles *editor, const char *method, const char *what, Str path, Json *params,
+                       ClientAnswer *answer, Err *err) {
+    Err why = {0};
+    double limit_ms = editor->is_slow ? editor->timeout_ms * LATER_SHARE : editor->timeout_ms;
+    ClientCall call = {.method = method,
+                       .params = params,
+                       .timeout_ms = limit_ms,
+                       .grace_ms = editor->has_written ? CANCEL_GRACE_MS : 0};
+    if (client_call(editor->calls, &call, answer, &why))
         return true;
-    struct timespec end = {.tv_sec = (time_t)(end_ms / 1e3)};
-    end.tv_nsec = (long)((end_ms - (double)end.tv_sec * 1e3) * 1e6);
-    pthread_cond_timedwait(&editor->changed, &editor->lock, &end);
+    if (why.code != ERR_LIMIT)
+        return err_set(err, why.code, "%s", why.text);
+    editor->is_slow = true;
+    return err_set(err, ERR_IO,
+                   "the editor did not %s %.*s within %.3g seconds (--client-timeout says how long)", what,
+                   STR_ARG(path), limit_ms / 1e3);
+}
+
+static bool refused(const ClientAnswer *answer, const char *what, Str path, Err *err) {
+    Arena arena = {0};
+    Str words = client_error_text(answer->error, &arena);
+    err_set(err, ERR_DENIED, "the editor did not %s %.*s: %.*s", what, STR_ARG(path), STR_ARG(words));
+    arena_free(&arena);
     return false;
-}
-
-/* Calls the client and waits. True when an answer is in editor->result or editor->error. */
-static bool call_client(EditorFiles *editor, const char *method, Json *params, bool is_write, Err *err) {
-    pthread_mutex_lock(&editor->lock);
-    json_free(editor->result);
-    json_free(editor->error);
-    editor->result = editor->error = NULL;
-    editor->is_answered = editor->is_cut_off = false;
-    pthread_mutex_unlock(&editor->lock);
-    CallId call;
-    peer_call(editor->peer, method, params, take_answer, editor, &call);
-    pthread_mutex_lock(&editor->lock);
-    bool gave_up = false;
-    while (!editor->is_answered && !gave_up)
-        gave_up = wait_a_moment(editor, is_write);
-    if (gave_up) {
-        pthread_mutex_unlock(&editor->lock);
-        bool was_open = peer_withdraw(editor->peer, call);
-        pthread_mutex_lock(&editor->lock);
-        while (!was_open && !editor->is_answered) /* the answer is being delivered this moment */
-            pthread_cond_wait(&editor->changed, &editor->lock);
-    }
-    bool has_answer = editor->is_answered && !editor->is_cut_off;
-    pthread_mutex_unlock(&editor->lock);
-    return has_answer ||
-           err_set(err, ERR_CANCELLED, "the editor did not answer %s before the turn ended", method);
-}
-
-/* The client's words about a failed call: message, and details where it gives them. */
-static bool refused(const EditorFiles *editor, const char *what, Str path, Err *err) {
-    Str message = json_str(editor->error, "message");
-    const Json *data = json_find(editor->error, "data");
-    Str details = cJSON_IsString(data) ? json_str_value(data) : json_str(data, "details");
-    return err_set(err, ERR_DENIED, "the editor did not %s %.*s: %.*s%s%.*s", what, STR_ARG(path),
-                   STR_ARG(str_slice(message, 0, 200)), details.len ? ": " : "",
-                   STR_ARG(str_slice(details, 0, 200)));
 }
 
 /* ---- line ends ---- */
@@ -188,55 +134,67 @@ static Json *path_params(const EditorFiles *editor, Str path) {
     return params;
 }
 
+/* The text of an answer; false with a sentence when there is none. */
+static bool take_text(const ClientAnswer *answer, Str path, Str *text, Err *err) {
+    const Json *content = json_find(answer->result, "content");
+    if (!cJSON_IsString(content))
+        return err_set(err, ERR_IO, "the editor's answer about %.*s holds no text", STR_ARG(path));
+    *text = json_str_value(content);
+    return text->len <= FILE_MAX_BYTES ||
+           err_set(err, ERR_LIMIT, "%.*s is %zu bytes in the editor, more than the limit of %zu",
+                   STR_ARG(path), text->len, FILE_MAX_BYTES);
+}
+
 /* The disk is looked at first: what is binary or too large there is not worth opening in an editor. */
 static bool read_file(void *ctx, Str path, Arena *arena, Str *text, Err *err) {
     EditorFiles *editor = ctx;
     FileIo disk_io = file_io_disk();
     Err disk_err = {0};
-    Str disk = S("");
+    Str disk = S(""), given = S("");
     bool on_disk = disk_io.read(disk_io.ctx, path, arena, &disk, &disk_err);
-    if (!editor->can_read || peer_is_pump_thread(editor->peer) || disk_err.code == ERR_UNSUPPORTED ||
-        disk_err.code == ERR_LIMIT) {
-        *text = disk;
-        return on_disk || err_set(err, disk_err.code, "%s", disk_err.text);
-    }
-    if (!call_client(editor, "fs/read_text_file", path_params(editor, path), false, err))
-        return false;
-    if (editor->error) {
-        int64_t code = json_int(editor->error, "code", 0);
+    bool by_disk = !editor->can_read || peer_is_pump_thread(editor->peer) ||
+                   disk_err.code == ERR_UNSUPPORTED || disk_err.code == ERR_LIMIT;
+    ClientAnswer answer = {0};
+    if (!by_disk) {
+        if (!ask_client(editor, "fs/read_text_file", "read", path, path_params(editor, path), &answer, err))
+            return false;
+        int64_t code = json_int(answer.error, "code", 0);
         if (code == RPC_METHOD_NOT_FOUND)
             editor->can_read = false;
-        if (code == RPC_METHOD_NOT_FOUND || code == RPC_NOT_FOUND || disk_err.code == ERR_NOT_FOUND) {
-            *text = disk;
-            return on_disk || err_set(err, disk_err.code, "%s", disk_err.text);
-        }
-        return refused(editor, "read", path, err);
+        by_disk = answer.error &&
+                  (code == RPC_METHOD_NOT_FOUND || code == RPC_NOT_FOUND || disk_err.code == ERR_NOT_FOUND);
     }
-    const Json *content = json_find(editor->result, "content");
-    if (!cJSON_IsString(content))
-        return err_set(err, ERR_IO, "the editor's answer about %.*s holds no text", STR_ARG(path));
-    Str given = json_str_value(content);
-    if (given.len > FILE_MAX_BYTES)
-        return err_set(err, ERR_LIMIT, "%.*s is %zu bytes in the editor, more than the limit of %zu",
-                       STR_ARG(path), given.len, FILE_MAX_BYTES);
-    given = str_copy(arena, given);
-    *text = on_disk ? as_on_disk(editor, path, given, disk, arena) : given;
-    return true;
+    bool ok = on_disk;
+    if (by_disk) {
+        *text = disk;
+        if (!on_disk)
+            err_set(err, disk_err.code, "%s", disk_err.text);
+    } else {
+        ok = answer.error ? refused(&answer, "read", path, err) : take_text(&answer, path, &given, err);
+        if (ok) {
+            given = str_copy(arena, given);
+            *text = on_disk ? as_on_disk(editor, path, given, disk, arena) : given;
+        }
+    }
+    client_answer_free(&answer);
+    return ok;
 }
 
 static bool write_file(void *ctx, Str path, Str text, Err *err) {
     EditorFiles *editor = ctx;
+    if (peer_is_pump_thread(editor->peer))
+        return err_set(err, ERR_INTERNAL, "a file cannot be written through the editor at this moment");
     Arena scratch = {0};
     Json *params = path_params(editor, path);
     json_put_str(params, "content", is_normalised(editor, path) ? without_cr(text, &scratch) : text);
     arena_free(&scratch);
-    if (peer_is_pump_thread(editor->peer)) {
-        json_free(params);
-        return err_set(err, ERR_INTERNAL, "a file cannot be written through the editor at this moment");
-    }
-    if (!call_client(editor, "fs/write_text_file", params, true, err))
+    editor->has_written = true;
+    ClientAnswer answer;
+    if (!ask_client(editor, "fs/write_text_file", "write", path, params, &answer, err))
         return false;
-    return editor->error ? refused(editor, "write", path, err) : true;
+    bool ok = !answer.error || refused(&answer, "write", path, err);
+    client_answer_free(&answer);
+    return ok;
 }
 
 FileIo editor_files_io(EditorFiles *editor) {

@@ -1,39 +1,20 @@
 #define _GNU_SOURCE
 #include "acp/updates.h"
 
-#include <stdlib.h>
-
 #include "acp/v1.h"
 #include "base/log.h"
 #include "base/os.h"
 #include "base/utf8.h"
 
-/* One session/request_permission on its way. Owned by the call: freed by its reply function or by who forgets
- * it. */
-struct OpenQuestion {
-    Updates *updates;
-    CallId call;
-    uint64_t question;
-};
-
 void updates_init(Updates *updates, Peer *peer, Str session_id) {
     *updates = (Updates){.peer = peer, .session_id = session_id};
-    pthread_mutexattr_t
-        recursive; /* an answer may come while the question is being asked: the peer is gone */
-    pthread_mutexattr_init(&recursive);
-    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&updates->lock, &recursive);
-    pthread_mutexattr_destroy(&recursive);
+    pthread_mutex_init(&updates->lock, NULL);
 }
 
 static void withdraw_question(Updates *updates) {
-    pthread_mutex_lock(&updates->lock);
-    OpenQuestion *question = updates->question;
-    if (question && peer_withdraw(updates->peer, question->call)) {
-        updates->question = NULL;
-        free(question);
-    }
-    pthread_mutex_unlock(&updates->lock);
+    OpenQuestion *question = atomic_exchange(&updates->question, NULL);
+    if (question)
+        question_withdraw(question);
 }
 
 void updates_finish(Updates *updates) {
@@ -41,42 +22,6 @@ void updates_finish(Updates *updates) {
     buf_free(&updates->request_id);
     buf_free(&updates->text);
     pthread_mutex_destroy(&updates->lock);
-}
-
-bool updates_begin(Updates *updates, RpcId id) {
-    pthread_mutex_lock(&updates->lock);
-    bool is_free = !updates->has_prompt;
-    if (is_free) {
-        updates->has_prompt = true;
-        updates->is_cancelled = false;
-        buf_clear(&updates->request_id);
-        buf_str(&updates->request_id, id.raw);
-        buf_clear(&updates->text);
-        updates->flushed_ms = 0;
-    }
-    pthread_mutex_unlock(&updates->lock);
-    return is_free;
-}
-
-void updates_abandon(Updates *updates) {
-    pthread_mutex_lock(&updates->lock);
-    updates->has_prompt = false;
-    buf_clear(&updates->text);
-    pthread_mutex_unlock(&updates->lock);
-}
-
-bool updates_has_prompt(Updates *updates) {
-    pthread_mutex_lock(&updates->lock);
-    bool has = updates->has_prompt;
-    pthread_mutex_unlock(&updates->lock);
-    return has;
-}
-
-bool updates_is_prompt(Updates *updates, Str raw_request_id) {
-    pthread_mutex_lock(&updates->lock);
-    bool is = updates->has_prompt && str_eq(buf_text(&updates->request_id), raw_request_id);
-    pthread_mutex_unlock(&updates->lock);
-    return is;
 }
 
 /* ---- text; the lock is held ---- */
@@ -101,10 +46,41 @@ static void add_text(Updates *updates, TurnEventKind kind, Str text) {
         flush_text(updates, false);
 }
 
-void updates_tick(Updates *updates) {
+/* ---- the open prompt ---- */
+
+bool updates_begin(Updates *updates, RpcId id) {
+    if (atomic_load(&updates->has_prompt))
+        return false;
+    buf_clear(&updates->request_id);
+    buf_str(&updates->request_id, id.raw);
     pthread_mutex_lock(&updates->lock);
-    if (updates->has_prompt && updates->text.len &&
-        os_monotonic_ms() - updates->flushed_ms >= UPDATES_FLUSH_MS)
+    flush_text(updates, true);
+    updates->flushed_ms = 0;
+    pthread_mutex_unlock(&updates->lock);
+    atomic_store(&updates->is_cancelled, false);
+    atomic_store(&updates->has_prompt, true);
+    return true;
+}
+
+void updates_abandon(Updates *updates) {
+    pthread_mutex_lock(&updates->lock);
+    buf_clear(&updates->text);
+    pthread_mutex_unlock(&updates->lock);
+    atomic_store(&updates->has_prompt, false);
+}
+
+bool updates_has_prompt(Updates *updates) {
+    return atomic_load(&updates->has_prompt);
+}
+
+bool updates_is_prompt(Updates *updates, Str raw_request_id) {
+    return atomic_load(&updates->has_prompt) && str_eq(buf_text(&updates->request_id), raw_request_id);
+}
+
+void updates_tick(Updates *updates) {
+    if (pthread_mutex_trylock(&updates->lock) != 0)
+        return; /* the turn is sending this moment */
+    if (updates->text.len && os_monotonic_ms() - updates->flushed_ms >= UPDATES_FLUSH_MS)
         flush_text(updates, false);
     pthread_mutex_unlock(&updates->lock);
 }
@@ -118,90 +94,111 @@ void updates_say(Updates *updates, TurnEventKind kind, Str text) {
 
 /* ---- questions ---- */
 
-static void take_decision(void *ctx, const Json *result, const Json *error) {
-    OpenQuestion *question = ctx;
-    Updates *updates = question->updates;
-    pthread_mutex_lock(&updates->lock);
-    if (updates->question == question)
-        updates->question = NULL;
-    pthread_mutex_unlock(&updates->lock);
-    Decision decision = {.kind = DECISION_CANCELLED};
-    if (result)
-        decision.kind = v1_decision_of(result);
-    else if (error)
-        decision.kind = DECISION_REJECT_ONCE;
-    if (error)
-        log_line(LOG_WARN, "the client could not ask for permission: %.*s",
-                 STR_ARG(json_str(error, "message")));
-    turn_answer(updates->session, question->question, &decision);
-    free(question);
+static void end_question(void *ctx, OpenQuestion *question, uint64_t id, const Decision *decision) {
+    Updates *updates = ctx;
+    OpenQuestion *expected = question;
+    if (atomic_compare_exchange_strong(&updates->question, &expected, NULL))
+        question_release(question);
+    turn_answer(updates->session, id, decision);
 }
 
 static void ask(Updates *updates, const QuestionEvent *event) {
-    OpenQuestion *question = calloc(1, sizeof *question);
-    if (!question)
-        abort();
-    question->updates = updates;
-    question->question = event->id;
-    updates->question = question;
-    peer_call(updates->peer, "session/request_permission", v1_permission_params(updates->session_id, event),
-              take_decision, question, &question->call);
+    QuestionClient client = {.peer = updates->peer,
+                             .session_id = updates->session_id,
+                             .has_forms = updates->has_forms,
+                             .ctx = updates,
+                             .end = end_question};
+    OpenQuestion *question = question_new(&client, event);
+    atomic_store(&updates->question, question);
+    question_ask(question);
 }
 
 void updates_cancel(Updates *updates) {
-    pthread_mutex_lock(&updates->lock);
-    updates->is_cancelled = true;
-    pthread_mutex_unlock(&updates->lock);
+    atomic_store(&updates->is_cancelled, true);
     withdraw_question(updates);
 }
 
 /* ---- the sink ---- */
 
+static void send(Updates *updates, Json *params) {
+    peer_notify(updates->peer, "session/update", params);
+}
+
+/* After a cancel nothing but "cancelled" is an answer, also when the turn was about to end. */
 static void answer_prompt(Updates *updates, const TurnDone *done) {
     RpcId id = {buf_text(&updates->request_id)};
-    if (done->stop == TURN_STOP_FAILED && !updates->is_cancelled) {
+    bool is_cancelled = atomic_load(&updates->is_cancelled);
+    if (done->stop == TURN_STOP_FAILED && !is_cancelled) {
         Json *data = json_object();
         json_put_str(data, "kind", str_of(err_name(done->error.code)));
         peer_refuse(updates->peer, id, RPC_INTERNAL_ERROR, str_of(done->error.text), data);
     } else {
-        TurnStop stop = done->stop == TURN_STOP_FAILED ? TURN_STOP_CANCELLED : done->stop;
+        TurnStop stop = is_cancelled ? TURN_STOP_CANCELLED : done->stop;
         Json *result = json_object();
         json_put_str(result, "stopReason", str_of(v1_stop_reason(stop)));
         peer_reply(updates->peer, id, result);
     }
-    updates->has_prompt = false;
+    atomic_store(&updates->has_prompt, false);
+}
+
+static void tell_notice(Updates *updates, const Notice *notice) {
+    if (updates->shows_notices) {
+        send(updates, v1_notice_update(updates->session_id, notice));
+        return;
+    }
+    Arena arena = {0};
+    bool has_more = notice->description.len > 0;
+    Str text = str_printf(&arena, "%.*s%s%.*s", STR_ARG(notice->title), has_more ? ": " : "",
+                          STR_ARG(notice->description));
+    if (atomic_load(&updates->has_prompt)) {
+        add_text(updates, TURN_THOUGHT, text);
+        add_text(updates, TURN_THOUGHT, S("\n"));
+    } else {
+        log_line(notice->level == NOTICE_INFO ? LOG_INFO : LOG_WARN, "%.*s", STR_ARG(text));
+    }
+    arena_free(&arena);
+}
+
+static void tell_compaction(Updates *updates, const Compaction *compaction) {
+    static const Str WORDS[] = {STR_INIT("What was said so far is being summed up, to make room.\n"),
+                                STR_INIT("It is summed up.\n"), STR_INIT("It could not be summed up.\n"),
+                                STR_INIT("It was not summed up.\n")};
+    if (updates->shows_compaction)
+        send(updates, v1_compaction_update(updates->session_id, compaction));
+    else if (atomic_load(&updates->has_prompt))
+        add_text(updates, TURN_THOUGHT, WORDS[compaction->status]);
+}
+
+/* The lock is held. */
+static void tell(Updates *updates, const TurnEvent *event) {
+    Str id = updates->session_id;
+    switch (event->kind) {
+    case TURN_TEXT:
+    case TURN_THOUGHT:
+    case TURN_USER: add_text(updates, event->kind, event->text); break;
+    case TURN_PLAN: send(updates, v1_plan_update(id, event->plan, event->plan_count)); break;
+    case TURN_TOOL: send(updates, v1_tool_update(id, event->tool)); break;
+    case TURN_USAGE:
+        if (event->usage->context_size)
+            send(updates, v1_usage_update(id, event->usage));
+        break;
+    case TURN_TITLE: send(updates, v1_title_update(id, event->text)); break;
+    case TURN_NOTICE: tell_notice(updates, event->notice); break;
+    case TURN_COMPACTION: tell_compaction(updates, event->compaction); break;
+    case TURN_QUESTION: ask(updates, event->question); break;
+    case TURN_DONE:
+        withdraw_question(updates);
+        answer_prompt(updates, event->done);
+        break;
+    }
 }
 
 static void take_event(void *ctx, const TurnEvent *event) {
     Updates *updates = ctx;
-    if (event->kind == TURN_DONE)
-        withdraw_question(updates);
     pthread_mutex_lock(&updates->lock);
-    if (event->kind == TURN_TEXT || event->kind == TURN_THOUGHT)
-        add_text(updates, event->kind, event->text);
-    else
+    if (event->kind != TURN_TEXT && event->kind != TURN_THOUGHT)
         flush_text(updates, true);
-    switch (event->kind) {
-    case TURN_PLAN:
-        peer_notify(updates->peer, "session/update",
-                    v1_plan_update(updates->session_id, event->plan, event->plan_count));
-        break;
-    case TURN_TOOL:
-        peer_notify(updates->peer, "session/update", v1_tool_update(updates->session_id, event->tool));
-        break;
-    case TURN_USAGE:
-        if (event->usage->context_size)
-            peer_notify(updates->peer, "session/update", v1_usage_update(updates->session_id, event->usage));
-        break;
-    case TURN_QUESTION: ask(updates, event->question); break;
-    case TURN_DONE: answer_prompt(updates, event->done); break;
-    case TURN_TEXT:
-    case TURN_THOUGHT:
-    case TURN_USER:
-    case TURN_TITLE:
-    case TURN_NOTICE:
-    case TURN_COMPACTION: break;
-    }
+    tell(updates, event);
     pthread_mutex_unlock(&updates->lock);
 }
 

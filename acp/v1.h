@@ -31,6 +31,36 @@ Json *v1_commands_update(Str session_id, const CommandInfo *commands, size_t cou
 Json *v1_permission_params(Str session_id, const QuestionEvent *question);
 DecisionKind v1_decision_of(const Json *result);
 
+/* ---- a file that is reviewed hunk by hunk ---- */
+typedef struct V1Hunk {
+    Str old_lines, new_lines;      /* changed lines only */
+    Str old_text, new_text;        /* with some lines around them */
+    size_t first_line, line_count; /* of old_lines, from 1; without lines the new ones stand before it */
+} V1Hunk;
+typedef struct V1HunkQuestion {
+    Str tool_id, path, relative;
+    const V1Hunk *hunks;
+    size_t count;
+} V1HunkQuestion;
+
+/* params of elicitation/create (mode form): a tick for each of `count` hunks from `first` on. */
+Json *v1_hunk_form_params(Str session_id, const V1HunkQuestion *question, size_t first, size_t count);
+typedef enum V1FormAction { V1_FORM_ACCEPT, V1_FORM_DECLINE, V1_FORM_CANCEL } V1FormAction;
+/* Sets keep[first] to keep[first + count - 1]. An answer that makes no sense declines. */
+V1FormAction v1_hunk_form_answer(const Json *result, size_t first, size_t count, bool *keep);
+
+/* params of session/request_permission about one hunk. The last one is not asked about "the rest". */
+Json *v1_hunk_permission_params(Str session_id, const V1HunkQuestion *question, size_t index);
+typedef enum V1HunkChoice {
+    V1_HUNK_KEEP,
+    V1_HUNK_DROP,
+    V1_HUNK_KEEP_REST,
+    V1_HUNK_DROP_REST,
+    V1_HUNK_CANCELLED
+} V1HunkChoice;
+/* An answer that makes no sense drops the hunk. */
+V1HunkChoice v1_hunk_choice_of(const Json *result);
+
 const char *v1_stop_reason(TurnStop stop);
 
 /* ---- what can be chosen in a session ---- */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "planner/planner_internal.h"
+#include "planner/written.h"
 
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
     Planner *planner = calloc(1, sizeof *planner);
@@ -87,6 +88,7 @@ void session_close(Session *s) {
     chat_close(s->chat);
     mcp_close(s->mcp);
     history_free(&s->history);
+    written_free(s);
     free(s->answer_ids);
     free(s->answer_text);
     pthread_cond_destroy(&s->changed);
@@ -173,6 +175,8 @@ bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
         turn->session = s;
         s->turn++;
         turn->sink = sink;
+        turn->review = session_review(s);
+        turn->grain = session_options(s).grain;
         copy_ask(turn, ask);
         atomic_store(&s->cancelled, false);
         pthread_mutex_lock(&s->lock);

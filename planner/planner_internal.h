@@ -38,6 +38,8 @@ struct Session {
     History history;
     StoredFile *written; /* written.c */
     size_t written_count, written_capacity;
+    Arena written_arena; /* their texts, but for what came from the store */
+    Buf left_out;        /* proposed changes that the user refused, for the model; not told yet */
     uint64_t turn; /* number of the running or last turn, from 1 */
     TurnUsage last_usage; /* of the last turn that asked a model */
 
@@ -89,6 +91,8 @@ typedef struct Turn {
     TurnSink sink;
     Workspace *ws;
     Chat *chat;
+    ReviewMode review; /* as they were when it began, as the next */
+    ReviewGrain grain;
     Request request;
     FileList listing;
     FileWork **files;

@@ -4,6 +4,7 @@
 
 #include "planner/planner_internal.h"
 #include "planner/slash.h"
+#include "planner/written.h"
 
 enum { PLAN_GATHER, PLAN_WRITE, PLAN_REVIEW, PLAN_APPLY, PLAN_STEPS };
 
@@ -174,10 +175,11 @@ static bool open_workspace(Turn *turn, Err *err) {
     WorkspaceConfig config = {.root = s->cwd,
                               .extra_roots = s->extra_roots,
                               .extra_root_count = s->extra_root_count,
-                              .read_only = session_review(s) == REVIEW_PLAN,
+                              .read_only = turn->review == REVIEW_PLAN,
                               .backup_count = limits->backup_count,
                               .backup_days = limits->backup_days,
-                              .backup_bytes = limits->backup_bytes};
+                              .backup_bytes = limits->backup_bytes,
+                              .cancelled = &s->cancelled};
     turn->ws = ws_open(&config, s->io, err);
     return turn->ws && ws_list(turn->ws, &turn->arena, &turn->listing, err);
 }
@@ -247,7 +249,12 @@ static bool gather(Turn *turn, Err *err) {
 }
 
 static bool write_edits(Turn *turn, Err *err) {
-    return chat_card(turn->chat)->style == PROMPT_LABELS ? labels_run(turn, err) : blocks_run(turn, err);
+    if (chat_card(turn->chat)->style != PROMPT_LABELS)
+        return blocks_run(turn, err);
+    Buf ignored = {0}; /* the user is told; this model would not understand */
+    bool ok = written_compare(turn, &ignored, err) && labels_run(turn, err);
+    buf_free(&ignored);
+    return ok;
 }
 
 static size_t changed_files(const Turn *turn) {
@@ -274,7 +281,7 @@ static bool run_steps(Turn *turn, Err *err) {
     show_plan(turn, PLAN_REVIEW);
     if (!review_run(turn, err) || !check_cancelled(turn, err))
         return false;
-    if (session_review(turn->session) == REVIEW_PLAN || turn->kept_files == 0)
+    if (turn->review == REVIEW_PLAN || turn->kept_files == 0)
         return true;
     show_plan(turn, PLAN_APPLY);
     if (!review_apply(turn, err))
@@ -319,6 +326,7 @@ static void finish(Turn *turn, bool ok, const Err *err) {
     pthread_mutex_lock(&s->lock);
     s->open_question = 0;
     s->is_busy = false;
+    atomic_store(&s->cancelled, false); /* it was meant for this turn */
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }

@@ -170,7 +170,7 @@ static bool apply_some(Txn *txn, Change *change, bool is_removal, bool goes_firs
     for (size_t i = 0; i < change->count; i++) {
         ChangeFile *file = &change->files[i];
         if (file->is_removal == is_removal && txn->manifest.files[i].goes_first == goes_first &&
-            !apply_one(txn, i, file, err))
+            (txn_is_cancelled(txn, err) || !apply_one(txn, i, file, err)))
             return false;
     }
     return true;

@@ -340,7 +340,7 @@ static void *work(void *argument) {
          * one. */
         if (i >= search->files.count || atomic_load(&search->total) > search->max_hits)
             break;
-        if (search->query->cancelled && *search->query->cancelled) {
+        if (search->query->cancelled && atomic_load(search->query->cancelled)) {
             err_set(&worker->err, ERR_CANCELLED, "the search was cancelled");
             atomic_store(&search->is_stopped, true);
             break;
@@ -443,8 +443,11 @@ static bool run(Search *search, Arena *arena, Hits *out, Err *err) {
 bool ws_find(Workspace *ws, const Query *query, Arena *arena, Hits *out, Err *err) {
     *out = (Hits){0};
     Arena scratch = {0};
+    Query with_cancel = *query;
+    if (!query->cancelled)
+        with_cancel.cancelled = ws->cancelled;
     Search search = {.ws = ws,
-                     .query = query,
+                     .query = &with_cancel,
                      .max_hits = query->max_hits ? query->max_hits : HITS_DEFAULT,
                      .max_text = query->max_text ? query->max_text : TEXT_DEFAULT};
     WalkRules rules = {.has_hidden = query->include_hidden, .has_search_rules = true, .has_nested = true};

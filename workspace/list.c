@@ -37,6 +37,10 @@ typedef struct WalkEntry {
     bool is_dir;
 } WalkEntry;
 
+static bool is_cancelled(const Walk *walk) {
+    return walk->ws->cancelled && atomic_load(walk->ws->cancelled);
+}
+
 static bool is_ignored(const Walk *walk, const Level *level, Str path, bool is_dir) {
     for (int kind = 0; kind < RULE_KINDS; kind++)
         for (const Level *l = level; l; l = l->up) {
@@ -114,7 +118,7 @@ static void walk_folder(Walk *walk, int fd, Str base, const Level *up, int depth
     if (has_git && depth > 0 && !walk->rules.has_nested)
         count = 0;
     load_level(walk, dirfd(dir), base, entries, count, &level);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !is_cancelled(walk); i++) {
         if (!walk->rules.has_hidden && entries[i].name.ptr[0] == '.')
             continue;
         Str path = base.len ? str_printf(walk->arena, "%.*s/%s", STR_ARG(base), entries[i].name.ptr)
@@ -186,7 +190,7 @@ bool list_walk(Workspace *ws, WalkRules rules, Arena *arena, FileList *out, Err 
     if (fd < 0)
         return err_set_errno(err, errno, "cannot read the folder %.*s", STR_ARG(ws->roots[0].path));
     walk_folder(&walk, fd, base, load_parents(&walk, base), 0);
-    return true;
+    return !is_cancelled(&walk) || err_set(err, ERR_CANCELLED, "the listing of files was cancelled");
 }
 
 static int by_bytes(const void *a, const void *b) {

@@ -228,7 +228,7 @@ static bool lock_take(Workspace *ws, double wait_ms, Err *err) {
     int e = 0;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         e = errno;
-        if (ws->cancelled && *ws->cancelled) {
+        if (ws->cancelled && atomic_load(ws->cancelled)) {
             close(fd);
             return err_set(err, ERR_CANCELLED, "cancelled while another mux process changes this tree");
         }

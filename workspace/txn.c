@@ -101,7 +101,7 @@ bool txn_write_manifest(Txn *txn, Err *err) {
 }
 
 bool txn_is_cancelled(const Txn *txn, Err *err) {
-    bool is_cancelled = txn->ws->cancelled && *txn->ws->cancelled;
+    bool is_cancelled = txn->ws->cancelled && atomic_load(txn->ws->cancelled);
     if (is_cancelled)
         err_set(err, ERR_CANCELLED, "the change was cancelled");
     return is_cancelled;

@@ -17,6 +17,8 @@
 #ifndef MUX_WORKSPACE_WORKSPACE_H
 #define MUX_WORKSPACE_WORKSPACE_H
 
+#include <stdatomic.h>
+
 #include "workspace/files.h"
 
 typedef struct Workspace Workspace;
@@ -29,9 +31,9 @@ typedef struct WorkspaceConfig {
     bool recovers_later; /* opening runs no recovery: the caller wants ws_recover's report */
     /* How many backups are kept; 0 = 50 changes, 30 days, 200 MiB. The newest is always kept. */
     size_t backup_count, backup_days, backup_bytes;
-    /* May be NULL. Asked between the files of a change on disk: when it is true before the commit point, what
-     * was done is undone (ERR_CANCELLED). */
-    const volatile bool *cancelled;
+    /* May be NULL. Asked while files are listed and between the files of a change: when it is true before the
+     * commit point, what was done is undone (ERR_CANCELLED). */
+    const atomic_bool *cancelled;
 } WorkspaceConfig;
 
 /* ERR_INVALID relative root, ERR_NOT_FOUND, ERR_IO. Leaves the tree untouched except for recovery (skipped
@@ -103,10 +105,10 @@ typedef struct Query {
     bool is_fixed; /* a literal, not a PCRE2 regex */
     bool ignore_case;
     bool whole_word;
-    bool include_hidden;            /* names that start with a dot too, as in .github */
-    size_t max_hits;                /* 0 = 10000 */
-    size_t max_text;                /* bytes of a line kept in a hit; 0 = 4 KiB */
-    const volatile bool *cancelled; /* may be NULL; asked between files */
+    bool include_hidden;          /* names that start with a dot too, as in .github */
+    size_t max_hits;              /* 0 = 10000 */
+    size_t max_text;              /* bytes of a line kept in a hit; 0 = 4 KiB */
+    const atomic_bool *cancelled; /* NULL: the workspace's; asked between files */
 } Query;
 
 typedef struct Hit {

@@ -20,7 +20,7 @@ struct Workspace {
     Arena arena;
     FileIo io;
     bool read_only;
-    const volatile bool *cancelled; /* may be NULL */
+    const atomic_bool *cancelled; /* may be NULL */
     Fence *roots;                   /* [0] is the root, then the extra ones */
     size_t root_count;
     Fence anchor; /* the folder that holds .git or .mux; transactions name files relative to it */

@@ -270,7 +270,7 @@ static int run(const Settings *settings) {
     house_init(&house, settings);
     Str prompt = settings_words(settings, &result.arena);
     const char *cwd = settings_has(settings, OPT_CWD) ? settings->values[OPT_CWD] : ".";
-    SessionConfig config = {.id = S("ask"), .review = wanted_review(settings)};
+    SessionConfig config = {.id = S("ask"), .review = wanted_review(settings), .grain = GRAIN_FILE};
     HunkDialog dialog = {0};
     result.dialog = &dialog;
     int status = STATUS_CANNOT_START, signals = block_signals();

@@ -15,12 +15,12 @@ const Command *const COMMANDS[] = {
 };
 const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof *COMMANDS;
 
-static volatile bool was_stopped;
-const volatile bool *const COMMAND_WAS_STOPPED = &was_stopped;
+static atomic_bool was_stopped; /* lock-free: signal handlers may set it */
+const atomic_bool *const COMMAND_WAS_STOPPED = &was_stopped;
 
 static void take_stop(int number) {
     (void)number;
-    was_stopped = true;
+    atomic_store(&was_stopped, true);
 }
 
 void command_catch_stops(void) {

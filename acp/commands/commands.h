@@ -2,6 +2,8 @@
 #ifndef MUX_ACP_COMMANDS_H
 #define MUX_ACP_COMMANDS_H
 
+#include <stdatomic.h>
+
 #include "acp/config.h"
 #include "base/json.h"
 
@@ -29,7 +31,7 @@ int command_usage(const Command *command, const char *problem);
 /* True once an interrupt, hangup or termination signal came. From the first call of command_catch_stops on
  * they no longer end the process: for WorkspaceConfig.cancelled, so that a change is undone or finished
  * first. */
-extern const volatile bool *const COMMAND_WAS_STOPPED;
+extern const atomic_bool *const COMMAND_WAS_STOPPED;
 void command_catch_stops(void);
 /* A line on stderr. On a terminal, control characters in what it quotes are made visible. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -53,18 +53,23 @@ static bool open_session(AcpSession *entry, SessionConfig *config, Err *err) {
     buf_str(&entry->model, first_model(connection));
     FileIo io = file_io_disk();
     if (connection->client.reads_files || connection->client.writes_files) {
-        entry->editor = editor_files_open(connection->peer, entry->id, connection->client.reads_files,
-                                          connection->client.writes_files);
+        entry->editor =
+            editor_files_open(connection->peer, entry->id, connection->client.reads_files,
+                              connection->client.writes_files, connection->config.client_timeout_ms);
         io = editor_files_io(entry->editor);
     }
     config->model = buf_text(&entry->model);
     config->review = entry->mode;
+    config->grain = connection->config.grain;
     config->has_client_files = connection->client.writes_files;
     entry->session = session_open(connection->planner, config, io, err);
     if (!entry->session)
         return false;
     updates_init(&entry->updates, connection->peer, entry->id);
     entry->updates.session = entry->session;
+    entry->updates.has_forms = connection->client.has_forms;
+    entry->updates.shows_notices = connection->client.shows_notices;
+    entry->updates.shows_compaction = connection->client.shows_compaction;
     return true;
 }
 

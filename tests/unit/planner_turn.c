@@ -130,7 +130,7 @@ static void house_open(House *h, const char *script, ReviewMode review) {
     h->planner = planner_open(&(PlannerConfig){0}, h->engine, &err);
     put_file(h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 2\n");
     put_file(h, "b.py", "from a import one\n\nprint(one())\n");
-    SessionConfig session = {.id = S("s"), .cwd = h->folder, .review = review};
+    SessionConfig session = {.id = S("s"), .cwd = h->folder, .review = review, .grain = GRAIN_FILE};
     h->watch.session = session_open(h->planner, &session, file_io_disk(), &err);
     CHECK_OK(h->watch.session != NULL, err);
     h->watch.answers = true;

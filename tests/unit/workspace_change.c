@@ -116,7 +116,7 @@ static void test_conflicts(void) {
 static void test_cancelled(void) {
     Fixture fixture;
     Err err = {0};
-    volatile bool cancelled = false;
+    atomic_bool cancelled = false;
     make_tree(&fixture);
     WorkspaceConfig config = {.root = fixture.root, .cancelled = &cancelled};
     fixture.ws = ws_open(&config, file_io_disk(), &err);
@@ -566,7 +566,7 @@ static void test_lock_names_its_holder(void) {
 /* Nobody waits for another process's change once he is told to stop. */
 static void test_cancelled_while_waiting(void) {
     Fixture fixture;
-    volatile bool cancelled = false;
+    atomic_bool cancelled = false;
     make_tree(&fixture);
     fixture_open(&fixture, file_io_disk());
     commit_one(&fixture, S("1\n"));

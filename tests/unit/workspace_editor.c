@@ -100,6 +100,34 @@ static void test_typed_after_the_write(void) {
     fixture_close(&editor.fixture);
 }
 
+static atomic_bool was_stopped;
+
+static bool stop_at_first(Editor *editor, int write, Str path, Str text, Err *err) {
+    (void)editor, (void)path, (void)text, (void)err;
+    if (write == 1)
+        atomic_store(&was_stopped, true);
+    return true;
+}
+
+/* Between two files of a change: the first gets its old text back. */
+static void test_cancelled_half_way(void) {
+    Editor editor;
+    Err err = {0};
+    editor_init(&editor, stop_at_first);
+    ws_close(editor.fixture.ws);
+    atomic_store(&was_stopped, false);
+    WorkspaceConfig config = {.root = editor.fixture.root, .cancelled = &was_stopped};
+    editor.fixture.ws = ws_open(&config, (FileIo){&editor, read_text, write_text}, &err);
+    CHECK_OK(editor.fixture.ws != NULL, err);
+    refuse_both(&editor, ERR_CANCELLED, "cancelled; nothing was changed");
+    CHECK_INT(editor.writes, 2);
+    CHECK_STR(fixture_text(&editor.fixture, "a.txt"), S("old a\n"));
+    CHECK_STR(fixture_text(&editor.fixture, "b.txt"), S("old b\n"));
+    FileList list;
+    CHECK(!ws_list(editor.fixture.ws, &editor.fixture.arena, &list, &err) && err.code == ERR_CANCELLED);
+    fixture_close(&editor.fixture);
+}
+
 static bool write_half(Editor *editor, int write, Str path, Str text, Err *err) {
     if (write != 2)
         return true;
@@ -232,6 +260,7 @@ static void test_ended_before_a_mode(void) {
 static const TestCase TESTS[] = {
     {"typed_before_the_write", test_typed_before_the_write},
     {"typed_after_the_write", test_typed_after_the_write},
+    {"cancelled_half_way", test_cancelled_half_way},
     {"half_written", test_half_written},
     {"removed_after_the_write", test_removed_after_the_write},
     {"new_file_typed_into", test_new_file_typed_into},

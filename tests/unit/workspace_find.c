@@ -425,7 +425,7 @@ static void test_find_limits(void) {
                   BAD[i]);
         CHECK(strstr(err.text, "offset"));
     }
-    bool cancelled = true;
+    atomic_bool cancelled = true;
     query = (Query){.pattern = S("x"), .cancelled = &cancelled};
     CHECK(!ws_find(fixture.ws, &query, &fixture.arena, &hits, &err) && err.code == ERR_CANCELLED);
 
