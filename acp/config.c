@@ -6,7 +6,8 @@
 
 #include "base/buf.h"
 
-typedef enum OptionKind { KIND_FLAG, KIND_TEXT, KIND_COUNT, KIND_NUMBER } OptionKind;
+/* KIND_LIST: a text that may be given several times. */
+typedef enum OptionKind { KIND_FLAG, KIND_TEXT, KIND_COUNT, KIND_NUMBER, KIND_LIST } OptionKind;
 
 /* Columns: long flag, short flag (0: none), value's name, kind, environment variable, help. */
 static const struct {
@@ -87,6 +88,8 @@ static const struct {
     [OPT_SYNTHETIC] = {"synthetic", 0, "SHAPE:TYPE", KIND_TEXT, NULL, "random weights, as llama-8b:q4_k_m"},
     [OPT_PROMPT_SIZE] = {"prompt-size", 'p', "N", KIND_COUNT, NULL, "prompt tokens (512)"},
     [OPT_REPS] = {"reps", 0, "R", KIND_COUNT, NULL, "repetitions (5)"},
+    [OPT_BUDGET] = {"budget", 0, "TOKENS", KIND_COUNT, NULL, "how long the map may be (2048)"},
+    [OPT_FOCUS] = {"focus", 0, "PATH", KIND_LIST, NULL, "file or folder that is worked on; again for more"},
 };
 _Static_assert(sizeof OPTIONS / sizeof *OPTIONS == OPT_COUNT, "one row per option");
 _Static_assert(OPT_COUNT <= 64, "options fit a mask");
@@ -108,6 +111,8 @@ static bool set_value(Settings *settings, OptionId id, const char *value, Err *e
     if (!is_value(OPTIONS[id].kind, value))
         return err_set(err, ERR_INVALID, "--%s needs a number, not \"%s\"", OPTIONS[id].name, value);
     settings->values[id] = value;
+    if (OPTIONS[id].kind == KIND_LIST)
+        settings->given[settings->given_count++] = (struct GivenOption){id, value};
     return true;
 }
 
@@ -173,6 +178,7 @@ bool settings_read(Settings *settings, uint64_t options, int argc, char **argv, 
     *settings = (Settings){0};
     options |= OPTIONS_ALWAYS;
     settings->words = ARENA_ARRAY(&settings->arena, const char *, (size_t)argc + 1);
+    settings->given = ARENA_ARRAY(&settings->arena, struct GivenOption, (size_t)argc + OPT_COUNT);
     bool only_words = false, ok = read_environment(settings, options, err);
     for (int i = 0; i < argc && ok; i++) {
         if (only_words || argv[i][0] != '-' || argv[i][1] == 0)
@@ -205,6 +211,15 @@ size_t settings_count(const Settings *settings, OptionId id, size_t otherwise) {
 
 double settings_number(const Settings *settings, OptionId id, double otherwise) {
     return settings->values[id] ? strtod(settings->values[id], NULL) : otherwise;
+}
+
+Str *settings_list(const Settings *settings, OptionId id, Arena *arena, size_t *count) {
+    Str *values = ARENA_ARRAY(arena, Str, settings->given_count + 1);
+    *count = 0;
+    for (size_t i = 0; i < settings->given_count; i++)
+        if (settings->given[i].id == id)
+            values[(*count)++] = str_of(settings->given[i].value);
+    return values;
 }
 
 Str settings_words(const Settings *settings, Arena *arena) {

@@ -75,6 +75,8 @@ typedef enum OptionId {
     OPT_PROMPT_SIZE,
     OPT_REPS,
     OPT_SYNTHETIC,
+    OPT_BUDGET,
+    OPT_FOCUS,
     OPT_COUNT
 } OptionId;
 
@@ -89,6 +91,11 @@ typedef struct Settings {
     const char *values[OPT_COUNT]; /* NULL: not given */
     const char **words;            /* what is no option, in order; borrowed from argv */
     size_t word_count;
+    struct GivenOption {
+        OptionId id;
+        const char *value;
+    } * given; /* of options that may be given several times, in order */
+    size_t given_count;
     Arena arena;
 } Settings;
 
@@ -100,6 +107,8 @@ bool settings_has(const Settings *settings, OptionId id);
 Str settings_text(const Settings *settings, OptionId id); /* empty when not given */
 size_t settings_count(const Settings *settings, OptionId id, size_t otherwise);
 double settings_number(const Settings *settings, OptionId id, double otherwise);
+/* Every value of an option that may be given several times. */
+Str *settings_list(const Settings *settings, OptionId id, Arena *arena, size_t *count);
 /* All words joined by blanks. */
 Str settings_words(const Settings *settings, Arena *arena);
 void settings_print_help(uint64_t options, FILE *out);
