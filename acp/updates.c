@@ -124,10 +124,13 @@ static void send(Updates *updates, Json *params) {
     peer_notify(updates->peer, "session/update", params);
 }
 
-/* After a cancel nothing but "cancelled" is an answer, also when the turn was about to end. */
+/* After a cancel nothing but "cancelled" is an answer, also when the turn was about to end. The prompt is
+ * over before the client can know, and ask the next. */
 static void answer_prompt(Updates *updates, const TurnDone *done) {
-    RpcId id = {buf_text(&updates->request_id)};
+    Arena arena = {0};
+    RpcId id = {str_copy(&arena, buf_text(&updates->request_id))};
     bool is_cancelled = atomic_load(&updates->is_cancelled);
+    atomic_store(&updates->has_prompt, false);
     if (done->stop == TURN_STOP_FAILED && !is_cancelled) {
         Json *data = json_object();
         json_put_str(data, "kind", str_of(err_name(done->error.code)));
@@ -138,7 +141,7 @@ static void answer_prompt(Updates *updates, const TurnDone *done) {
         json_put_str(result, "stopReason", str_of(v1_stop_reason(stop)));
         peer_reply(updates->peer, id, result);
     }
-    atomic_store(&updates->has_prompt, false);
+    arena_free(&arena);
 }
 
 static void tell_notice(Updates *updates, const Notice *notice) {
