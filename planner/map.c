@@ -5,7 +5,9 @@
 
 #include "planner/map_internal.h"
 
-static const double DAMPING = 0.85, FOCUS_WISH = 50, PATH_WISH = 5, NAME_WISH = 10, NAME_BOOST = 3;
+/* The wishes are shares of all: of what is asked for by path, by name, and by a part of a path. */
+static const double DAMPING = 0.85, FOCUS_WISH = 2, NAME_WISH = 1, PATH_WISH = 0.5, FOCUS_BOOST = 4,
+                    NAME_BOOST = 3;
 enum { ROUNDS = 20, BYTES_A_TOKEN = 4, LINE_MARKS = 10, FILE_MARKS = 2 };
 
 /* ---- what is asked for ---- */
@@ -37,23 +39,42 @@ static bool is_named(const MapOptions *options, Str name) {
     return false;
 }
 
+static bool is_path_named(const MapOptions *options, Str path) {
+    for (size_t i = 0; i < options->name_count; i++)
+        if (options->names[i].len > 2 && contains_nocase(path, options->names[i]))
+            return true;
+    return false;
+}
+
+/* Shares `wish` among the files that are marked. */
+static void spread(MapGraph *graph, const bool *is_marked, double wish) {
+    size_t marked = 0;
+    for (size_t i = 0; i < graph->source_count; i++)
+        marked += is_marked[i];
+    for (size_t i = 0; i < graph->source_count; i++)
+        graph->sources[i].wish += is_marked[i] ? wish / (double)marked : 0;
+}
+
 static void spread_wishes(const MapOptions *options, MapGraph *graph) {
     double sum = 0;
-    for (size_t i = 0; i < graph->source_count; i++) {
-        MapSource *source = &graph->sources[i];
-        source->wish = is_focus(options, source->path) ? FOCUS_WISH : 1;
-        for (size_t j = 0; j < options->name_count; j++)
-            if (options->names[j].len > 2 && contains_nocase(source->path, options->names[j]))
-                source->wish += PATH_WISH;
+    size_t count = graph->source_count;
+    bool *all = ARENA_ARRAY(&graph->arena, bool, count), *focus = ARENA_ARRAY(&graph->arena, bool, count),
+         *paths = ARENA_ARRAY(&graph->arena, bool, count), *names = ARENA_ARRAY(&graph->arena, bool, count);
+    for (size_t i = 0; i < count; i++) {
+        all[i] = true;
+        focus[i] = is_focus(options, graph->sources[i].path);
+        paths[i] = is_path_named(options, graph->sources[i].path);
     }
-    for (size_t i = 0; i < graph->definition_count && options->name_count; i++) {
-        const MapDefinition *definition = &graph->definitions[i];
-        if (is_named(options, graph->names[definition->name].text))
-            graph->sources[definition->file].wish += NAME_WISH;
-    }
-    for (size_t i = 0; i < graph->source_count; i++)
+    for (size_t i = 0; i < graph->definition_count && options->name_count; i++)
+        if (is_named(options, graph->names[graph->definitions[i].name].text))
+            names[graph->definitions[i].file] = true;
+    spread(graph, all, 1);
+    spread(graph, focus, FOCUS_WISH);
+    spread(graph, paths, PATH_WISH);
+    spread(graph, names, NAME_WISH);
+    for (size_t i = 0; i < count; i++)
         sum += graph->sources[i].wish;
-    for (size_t i = 0; i < graph->source_count; i++)
+    for (size_t i = 0; i < count; i++)
         graph->sources[i].rank = graph->sources[i].wish /= sum;
 }
 
@@ -70,6 +91,8 @@ static void pass_on(MapGraph *graph, const MapSource *source, double *next, bool
         double share = DAMPING * source->rank * reference->weight / sum / (double)name->count;
         for (size_t at = name->first; at; at = graph->definitions[at - 1].next) {
             MapDefinition *definition = &graph->definitions[at - 1];
+            if (!map_reaches(graph, source, definition))
+                continue;
             next[definition->file] += share;
             if (is_last)
                 definition->score += share;
@@ -107,7 +130,7 @@ static void score_definitions(const MapOptions *options, MapGraph *graph) {
         double own = source->rank / (double)counts[definition->file];
         definition->score += own * 0.1;
         if (is_focus(options, source->path))
-            definition->score += own;
+            definition->score += own * FOCUS_BOOST;
         if (is_named(options, graph->names[definition->name].text))
             definition->score += own * NAME_BOOST + source->rank;
     }

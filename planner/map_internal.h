@@ -10,13 +10,14 @@ typedef struct MapDefinition {
     size_t line;       /* from 0 */
     Str text;          /* its line */
     double score;
-    size_t next; /* the next definition of the same name, plus 1; 0: none */
+    size_t next;   /* the next definition of the same name, plus 1; 0: none */
+    bool is_local; /* no other file can mean it */
 } MapDefinition;
 
 typedef struct MapName {
     Str text;
-    size_t first; /* its definition, plus 1 */
-    size_t count;
+    size_t first;  /* its definition, plus 1 */
+    size_t count;  /* of the definitions that other files can mean */
     double weight; /* how telling a reference to it is */
 } MapName;
 
@@ -49,6 +50,9 @@ typedef struct MapGraph {
     size_t slot_count;
     bool is_truncated;
 } MapGraph;
+
+/* Whether a name in one file may mean a definition in another: of one family of languages, and not local. */
+bool map_reaches(const MapGraph *graph, const MapSource *from, const MapDefinition *to);
 
 /* map_read.c */
 bool map_read(Workspace *ws, const MapOptions *options, MapGraph *graph, Err *err);

@@ -133,6 +133,11 @@ static size_t line_number(Str text, size_t first_line, size_t first_at, size_t a
     return first_line;
 }
 
+/* C's way to say so stands in front. */
+static bool is_file_local(Language language, Str line) {
+    return (language == LANGUAGE_C || language == LANGUAGE_CPP) && str_starts(str_trim(line), S("static "));
+}
+
 static void add_definition(MapGraph *graph, size_t file, const Symbol *symbol, size_t line) {
     size_t *slot = slot_of(graph, symbol->name);
     if (!*slot) {
@@ -141,15 +146,18 @@ static void add_definition(MapGraph *graph, size_t file, const Symbol *symbol, s
         *slot = graph->name_count;
     }
     MapName *name = &graph->names[*slot - 1];
+    if (name->first && graph->definitions[name->first - 1].file == file)
+        return; /* an overload, or a struct and its typedef: the first stands for all */
     MapDefinition definition = {.file = file,
                                 .name = *slot - 1,
                                 .line = line,
                                 .text = line_at(graph->sources[file].text, symbol->name_begin),
                                 .next = name->first};
+    definition.is_local = is_file_local(graph->sources[file].language, definition.text);
     LIST_PUSH(&graph->arena, graph->definitions, graph->definition_count, graph->definition_capacity,
               definition);
     name->first = graph->definition_count;
-    name->count++;
+    name->count += !definition.is_local;
 }
 
 /* Declarations only count for names that have no body anywhere. */
@@ -174,6 +182,12 @@ static void collect(MapGraph *graph, bool takes_declarations) {
     }
 }
 
+/* One word in small letters is a local variable's name as often as not. */
+static double telling(Str name) {
+    bool is_capital = name.ptr[0] >= 'A' && name.ptr[0] <= 'Z';
+    return is_compound(name) ? 1 : is_capital ? 0.7 : 0.1;
+}
+
 static void make_table(MapGraph *graph) {
     size_t symbols = 0;
     for (size_t i = 0; i < graph->source_count; i++)
@@ -185,12 +199,10 @@ static void make_table(MapGraph *graph) {
     collect(graph, false);
     graph->bodied_names = graph->name_count;
     collect(graph, true);
-    /* A name that many files define says little; one made of words says more than a plain one. */
     for (size_t i = 0; i < graph->name_count; i++) {
         MapName *name = &graph->names[i];
-        name->weight = name->count > MOST_DEFINERS ? 0 : 1.0 / (double)name->count;
-        if (is_compound(name->text))
-            name->weight *= 2;
+        if (name->count && name->count <= MOST_DEFINERS)
+            name->weight = telling(name->text) / (double)name->count;
     }
 }
 
@@ -201,11 +213,31 @@ static bool is_word_char(char c) {
            (unsigned char)c >= 0x80;
 }
 
-static bool defines(const MapGraph *graph, const MapName *name, const MapSource *source) {
-    for (size_t at = name->first; at; at = graph->definitions[at - 1].next)
-        if (&graph->sources[graph->definitions[at - 1].file] == source)
-            return true;
-    return false;
+static int family(Language language) {
+    switch (language) {
+    case LANGUAGE_C:
+    case LANGUAGE_CPP: return 1;
+    case LANGUAGE_JAVASCRIPT:
+    case LANGUAGE_TYPESCRIPT:
+    case LANGUAGE_TSX: return 2;
+    default: return 2 + (int)language;
+    }
+}
+
+bool map_reaches(const MapGraph *graph, const MapSource *from, const MapDefinition *to) {
+    return !to->is_local && family(graph->sources[to->file].language) == family(from->language);
+}
+
+/* Not when the file defines the name itself. */
+static bool refers(const MapGraph *graph, const MapName *name, const MapSource *source) {
+    bool reaches = false;
+    for (size_t at = name->first; at; at = graph->definitions[at - 1].next) {
+        const MapDefinition *definition = &graph->definitions[at - 1];
+        if (&graph->sources[definition->file] == source)
+            return false;
+        reaches = reaches || map_reaches(graph, source, definition);
+    }
+    return reaches;
 }
 
 /* counts holds how often each name was seen so far; the list those that were. */
@@ -233,7 +265,7 @@ static void read_references(Crew *crew, MapSource *source, Arena *arena, uint32_
     source->references = ARENA_ARRAY(arena, MapReference, seen_count + 1);
     for (size_t i = 0; i < seen_count; i++) {
         const MapName *name = &graph->names[seen[i]];
-        if (!defines(graph, name, source))
+        if (refers(graph, name, source))
             source->references[source->reference_count++] =
                 (MapReference){seen[i], name->weight * sqrt((double)counts[seen[i]])};
         counts[seen[i]] = 0;
