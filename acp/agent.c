@@ -11,6 +11,8 @@
 #include "acp/record.h"
 #include "acp/v1.h"
 
+enum { CLIENT_TIMEOUT_S = 120 };
+
 static Connection *running; /* what a signal stops */
 
 static void on_signal(int number) {
@@ -56,6 +58,8 @@ int agent_run(const Settings *settings) {
         .host = house_host(&house),
         .model = settings_text(settings, OPT_MODEL),
         .review = review,
+        .grain = GRAIN_FILE,
+        .client_timeout_ms = 1e3 * (double)settings_count(settings, OPT_CLIENT_TIMEOUT, CLIENT_TIMEOUT_S),
         .model_note = house_note(&house),
         .tap = record_tap(record),
     };

@@ -42,7 +42,7 @@ static void open_schema(TestClient *client) {
     CHECK_OK(client->schema != NULL, err);
 }
 
-void client_open(TestClient *client, const ConnectionHost *host) {
+void client_open_config(TestClient *client, ConnectionConfig config) {
     *client = (TestClient){.pid = -1};
     open_schema(client);
     int to[2], from[2];
@@ -52,12 +52,21 @@ void client_open(TestClient *client, const ConnectionHost *host) {
     client->agent_in = to[0];
     client->agent_out = from[1];
     signal(SIGPIPE, SIG_IGN);
-    ConnectionConfig config = {.in_fd = to[0], .out_fd = from[1], .review = REVIEW_ASK};
-    config.host = host ? *host : (ConnectionHost){.planner = plain_planner};
+    config.in_fd = to[0];
+    config.out_fd = from[1];
+    if (!config.host.planner)
+        config.host = (ConnectionHost){.planner = plain_planner};
     Err err = {0};
     client->connection = connection_open(&config, &err);
     CHECK_OK(client->connection != NULL, err);
     CHECK(pthread_create(&client->thread, NULL, run_connection, client) == 0);
+}
+
+void client_open(TestClient *client, const ConnectionHost *host) {
+    ConnectionConfig config = {.review = REVIEW_ASK};
+    if (host)
+        config.host = *host;
+    client_open_config(client, config);
 }
 
 void client_spawn(TestClient *client, const char *const *argv, const char *stderr_path) {

@@ -29,6 +29,8 @@ typedef struct TestClient {
 
 /* host may be NULL: the linked planner without an engine. */
 void client_open(TestClient *client, const ConnectionHost *host);
+/* With other settings; the descriptors are set here. */
+void client_open_config(TestClient *client, ConnectionConfig config);
 void client_spawn(TestClient *client, const char *const *argv, const char *stderr_path);
 void client_send(TestClient *client, const char *line);
 void client_send_bytes(TestClient *client, Str bytes);

@@ -1,7 +1,10 @@
 /* A planner without a model, for tests of the protocol. The request is a list of commands, separated by ";":
- *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | wait |
- * fail | limit ask waits for a decision and says its number; wait waits for a cancel. bytes says a text whose
- * characters are cut anywhere. Whatever is cancelled ends as cancelled.
+ *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | hunks N
+ * | files N | run | use | title TEXT | notice TEXT | compact | wait | fail | limit
+ *
+ * These wait for a decision and say its number, and which hunks are kept: ask, hunks (a file of N hunks),
+ * files (N files in one question), run (a command), use (a tool). wait waits for a cancel. bytes says a text
+ * whose characters are cut anywhere. Whatever is cancelled ends as cancelled.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -30,7 +33,9 @@ struct Session {
     bool has_thread, is_running, is_cancelled;
     uint64_t open_question, next_question;
     DecisionKind decision;
-    bool is_decided;
+    uint64_t kept[256]; /* ids */
+    size_t kept_count;
+    bool is_decided, has_kept;
 
     Arena turn;
     Ask ask;
@@ -170,16 +175,8 @@ static void tell_tool(Session *session, bool with_diff) {
     tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &last});
 }
 
-static void ask_permission(Session *session) {
-    ToolDiff diff = sample_diff(session);
-    QuestionEvent question = {.title = S("Apply 1 change to a.c?"),
-                              .tool = {.id = S("call-1"),
-                                       .is_first = true,
-                                       .title = S("Edit a.c"),
-                                       .kind = TOOL_EDIT,
-                                       .text = S(""),
-                                       .diffs = &diff,
-                                       .diff_count = 1}};
+/* Asks, waits, says what was decided. */
+static void ask_question(Session *session, QuestionEvent question) {
     pthread_mutex_lock(&session->lock);
     question.id = session->open_question = ++session->next_question;
     session->is_decided = false;
@@ -190,10 +187,87 @@ static void ask_permission(Session *session) {
         pthread_cond_wait(&session->changed, &session->lock);
     session->open_question = 0;
     bool is_decided = session->is_decided;
-    DecisionKind decision = session->decision;
+    Buf said = {0};
+    buf_printf(&said, "decision %d", (int)session->decision);
+    for (size_t i = 0; session->has_kept && i < session->kept_count; i++)
+        buf_printf(&said, "%s%llu", i ? "," : " keeps ", (unsigned long long)session->kept[i]);
     pthread_mutex_unlock(&session->lock);
     if (is_decided)
-        say(session, TURN_TEXT, str_printf(&session->turn, "decision %d", (int)decision));
+        say(session, TURN_TEXT, buf_copy(&said, &session->turn));
+    buf_free(&said);
+}
+
+static void ask_permission(Session *session) {
+    ToolDiff diff = sample_diff(session);
+    ask_question(session, (QuestionEvent){.title = S("Apply 1 change to a.c?"),
+                                          .grain = GRAIN_FILE,
+                                          .tool = {.id = S("call-1"),
+                                                   .is_first = true,
+                                                   .title = S("Edit a.c"),
+                                                   .kind = TOOL_EDIT,
+                                                   .text = S(""),
+                                                   .diffs = &diff,
+                                                   .diff_count = 1}});
+}
+
+/* One file of n hunks, whose ids are 1 to n; every fifth line is changed. */
+static void ask_hunks(Session *session, size_t n) {
+    Buf old_text = {0}, new_text = {0};
+    uint64_t *ids = ARENA_ARRAY(&session->turn, uint64_t, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = i + 1;
+        buf_printf(&old_text, "old %zu\na%zu\nb%zu\nc%zu\nd%zu\n", i + 1, i, i, i, i);
+        buf_printf(&new_text, "new %zu\na%zu\nb%zu\nc%zu\nd%zu\n", i + 1, i, i, i, i);
+    }
+    ToolDiff diff = sample_diff(session);
+    diff.old_text = buf_copy(&old_text, &session->turn);
+    diff.new_text = buf_copy(&new_text, &session->turn);
+    diff.hunk_ids = ids;
+    diff.hunk_count = n;
+    buf_free(&old_text);
+    buf_free(&new_text);
+    ask_question(session, (QuestionEvent){.title = S("Apply the changes to a.c?"),
+                                          .grain = GRAIN_HUNK,
+                                          .tool = {.id = S("call-1"),
+                                                   .title = S("Edit a.c"),
+                                                   .kind = TOOL_EDIT,
+                                                   .text = S(""),
+                                                   .diffs = &diff,
+                                                   .diff_count = 1}});
+}
+
+static void ask_files(Session *session, size_t n) {
+    ToolDiff *diffs = ARENA_ARRAY(&session->turn, ToolDiff, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        diffs[i] = sample_diff(session);
+        diffs[i].path = str_printf(&session->turn, "%.*s/f%zu.c", STR_ARG(session->cwd), i);
+    }
+    ask_question(session, (QuestionEvent){.title = S("Apply the changes to the files?"),
+                                          .grain = GRAIN_TURN,
+                                          .tool = {.id = S("call-1"),
+                                                   .title = S("Change files"),
+                                                   .kind = TOOL_EDIT,
+                                                   .text = S(""),
+                                                   .diffs = diffs,
+                                                   .diff_count = n}});
+}
+
+static void ask_use(Session *session, ToolKind kind, const char *title) {
+    ask_question(
+        session,
+        (QuestionEvent){
+            .title = str_of(title),
+            .grain = GRAIN_FILE,
+            .tool = {
+                .id = S("call-2"), .is_first = true, .title = str_of(title), .kind = kind, .text = S("")}});
+}
+
+static void tell_compaction(Session *session) {
+    Compaction compaction = {.id = S("c-1"), .summary = S(""), .error = S("")};
+    tell(session, (TurnEvent){.kind = TURN_COMPACTION, .compaction = &compaction});
+    compaction.status = COMPACTION_COMPLETED;
+    compaction.summary = S("We changed a.c.");
+    tell(session, (TurnEvent){.kind = TURN_COMPACTION, .compaction = &compaction});
 }
 
 static void use_file(Session *session, Str command) {
@@ -239,6 +313,21 @@ static void run_command(Session *session, Str command, TurnDone *done) {
         use_file(session, command);
     else if (str_eq(command, S("ask")))
         ask_permission(session);
+    else if (str_starts(command, S("hunks ")))
+        ask_hunks(session, (size_t)atoi(str_cstr(&session->turn, str_from(command, 6))));
+    else if (str_starts(command, S("files ")))
+        ask_files(session, (size_t)atoi(str_cstr(&session->turn, str_from(command, 6))));
+    else if (str_eq(command, S("run")))
+        ask_use(session, TOOL_EXECUTE, "Run `make`?");
+    else if (str_eq(command, S("use")))
+        ask_use(session, TOOL_OTHER, "Use the tool clock?");
+    else if (str_starts(command, S("title ")))
+        say(session, TURN_TITLE, str_from(command, 6));
+    else if (str_starts(command, S("notice "))) {
+        Notice notice = {.level = NOTICE_WARNING, .title = str_from(command, 7), .description = S("why")};
+        tell(session, (TurnEvent){.kind = TURN_NOTICE, .notice = &notice});
+    } else if (str_eq(command, S("compact")))
+        tell_compaction(session);
     else if (str_eq(command, S("wait")))
         wait_for_cancel(session);
     else if (str_eq(command, S("limit")))
@@ -306,6 +395,10 @@ bool turn_answer(Session *session, uint64_t question, const Decision *decision) 
     if (is_open) {
         session->is_decided = true;
         session->decision = decision->kind;
+        session->has_kept = decision->keep_ids != NULL;
+        session->kept_count = 0;
+        for (size_t i = 0; session->has_kept && i < decision->keep_count && i < 256; i++)
+            session->kept[session->kept_count++] = decision->keep_ids[i];
         pthread_cond_broadcast(&session->changed);
     }
     pthread_mutex_unlock(&session->lock);
