@@ -170,7 +170,7 @@ static Str question_title(Turn *turn, Unit unit) {
 /* Hunk by hunk makes a difference only where there are several. */
 static ReviewGrain question_grain(const Turn *turn, Unit unit) {
     const FileWork *file = unit.files[0];
-    if (unit.count > 1)
+    if (turn->grain == GRAIN_TURN && !needs_consent(file))
         return GRAIN_TURN;
     bool has_choice = file->hunks.count > 1 && !file->is_deleted && !needs_consent(file);
     return turn->grain == GRAIN_HUNK && has_choice ? GRAIN_HUNK : GRAIN_FILE;

@@ -64,7 +64,9 @@ static const char *finish(TestClient *client, int id) {
             buf_str(&said, json_str(json_find(update, "content"), "text"));
         else if (str_eq(kind, S("agent_thought_chunk")))
             buf_printf(&said, "(%.*s)", STR_ARG(str_trim(json_str(json_find(update, "content"), "text"))));
-        else if (kind.len)
+        else if (str_eq(kind, S("session_info_update")))
+            buf_cstr(&said, str_eq(json_str(update, "title"), S("New name")) ? "<named>" : "");
+        else if (str_eq(kind, S("notice")) || str_eq(kind, S("compaction_update")))
             buf_printf(&said, "<%.*s>", STR_ARG(kind));
         json_free(message);
     }
@@ -311,14 +313,13 @@ static void test_notices(void) {
     const char *session = start(&client, SHOWS);
     prompt(&client, 1, session, "say a;notice careful;compact;title New name;say b");
     CHECK_STR(str_of(finish(&client, 1)),
-              S("a<notice><compaction_update><compaction_update><session_info_update>b|end_turn"));
+              S("a<notice><compaction_update><compaction_update><named>b|end_turn"));
     CHECK_INT(client_end(&client), 0);
     session = start(&client, PLAIN);
     prompt(&client, 1, session, "say a;notice careful;title New name;compact");
-    CHECK_STR(
-        str_of(finish(&client, 1)),
-        S("a(careful: why)<session_info_update>(What was said so far is being summed up, to make room.)(It "
-          "is summed up.)|end_turn"));
+    CHECK_STR(str_of(finish(&client, 1)),
+              S("a(careful: why)<named>(What was said so far is being summed up, to make room.)(It "
+                "is summed up.)|end_turn"));
     CHECK_INT(client_end(&client), 0);
 }
 
@@ -344,8 +345,8 @@ static void test_files_never_answered(void) {
         json_free(withdrawn);
         answer(&client, id, "\"result\":{\"content\":\"late\"}");
         const char *said = finish(&client, 1);
-        CHECK_MSG(strstr(said, "io: the editor did not ") &&
-                      strstr(said, "/tmp/some/file within 0.05 s") && strstr(said, "on|end_turn"),
+        CHECK_MSG(strstr(said, "io: the editor did not ") && strstr(said, "/tmp/some/file within 0.05 s") &&
+                      strstr(said, "on|end_turn"),
                   "%s", said);
     }
     /* A question may take as long as it likes. */
