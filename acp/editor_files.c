@@ -69,9 +69,8 @@ static bool ask_client(EditorFiles *editor, const char *method, const char *what
     if (why.code != ERR_LIMIT)
         return err_set(err, why.code, "%s", why.text);
     editor->is_slow = true;
-    return err_set(err, ERR_IO,
-                   "the editor did not %s %.*s within %.3g seconds (--client-timeout says how long)", what,
-                   STR_ARG(path), limit_ms / 1e3);
+    return err_set(err, ERR_IO, "the editor did not %s %.*s within %.3g s (--client-timeout says how long)",
+                   what, STR_ARG(path), limit_ms / 1e3);
 }
 
 static bool refused(const ClientAnswer *answer, const char *what, Str path, Err *err) {

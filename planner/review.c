@@ -378,6 +378,18 @@ static void tell_report(Turn *turn, const ChangeReport *report) {
     }
 }
 
+/* What an editor refuses, leaves unanswered or has changed meanwhile is told, and no end of the turn. */
+static bool take_failure(Turn *turn, Err *why, Err *err) {
+    bool is_told = turn->session->has_client_files && !turn_is_cancelled(turn) &&
+                   (why->code == ERR_DENIED || why->code == ERR_IO || why->code == ERR_CONFLICT);
+    err_wrap(why, "nothing was applied");
+    if (is_told)
+        turn_problem(turn, str_of(why->text));
+    else
+        *err = *why;
+    return is_told;
+}
+
 bool review_apply(Turn *turn, Err *err) {
     Change *change = change_begin(turn->ws, err);
     if (!change)
@@ -393,10 +405,11 @@ bool review_apply(Turn *turn, Err *err) {
     }
     show_accepted(turn, TOOL_RUNNING);
     ChangeInfo info = {0};
-    bool ok = change_commit(change, &info, err);
+    Err why = {0};
+    bool ok = change_commit(change, &info, &why);
     show_accepted(turn, ok ? TOOL_COMPLETED : TOOL_FAILED);
     if (!ok)
-        return err_wrap(err, "nothing was applied");
+        return take_failure(turn, &why, err);
     tell_report(turn, &report);
     written_remember(turn, &report);
     turn->was_applied = true;
