@@ -5,8 +5,8 @@ and descriptors stay as they are.
     soak.py --mux BUILD/mux-acp [--turns 10000] [--sessions 8] [--seed 1] [--limit 1.0]
 
 Text, thoughts, edits (asked for and allowed, then undone by the next), refused edits, cancels while the model speaks and while a
-question is open. Sessions are closed and opened anew now and then. After a tenth of the turns memory is taken as warm; its growth from
-there to the end may be --limit percent, measured as the median of the samples around both. Prints "N passed, N failed, N skipped";
+question is open. Each session is closed and opened anew after some 200 turns. After a fifth of the turns memory is taken as warm; its growth
+from the second fifth to the last may be --limit percent, in medians of samples. Prints "N passed, N failed, N skipped";
 exit status 1 when one failed."""
 import argparse, os, random, shutil, statistics, subprocess, sys, tempfile, time
 from agent_client import Agent
@@ -111,7 +111,9 @@ class Soak:
             time.sleep(self.rng.random() * 0.02)
             self.agent.cancel(session)
             self.finish(prompt, number, ["cancelled", "end_turn"])
-        if number % 97 == 0:
+        if number % 25 == 0:  # in turn, so that the memory of what was said comes and goes evenly
+            which = number // 25 % len(self.sessions)
+            session = self.sessions[which]
             self.agent.request("session/close", {"sessionId": session})
             self.sessions[which] = self.agent.new_session(self.homes[which])
 
@@ -124,9 +126,9 @@ class Soak:
         return self.samples[-1]
 
 
-def near(samples, turn, count):
-    """medians of the samples around a turn"""
-    chosen = sorted(samples, key=lambda s: abs(s[0] - turn))[:count]
+def medians(samples, begin, end, turns):
+    """of the samples between two parts of the run: memory, threads, descriptors"""
+    chosen = [s for s in samples if begin * turns < s[0] <= end * turns]
     return [statistics.median(s[i] for s in chosen) for i in (1, 2, 3)]
 
 
@@ -148,7 +150,7 @@ def main():
             print("%6d turns, %5.0f s, %d kB, %d threads, %d descriptors" % (i, time.monotonic() - begun, *soak.samples[-1][1:]), flush=True)
         if len(soak.failures) > 20:
             break
-    warm, middle, last = (near(soak.samples, args.turns * part, 9) for part in (0.1, 0.55, 1.0))
+    warm, middle, last = (medians(soak.samples, *part, i) for part in ((0.2, 0.4), (0.4, 0.8), (0.8, 1.0)))
     status = soak.agent.end()
     growth = 100.0 * (last[0] - warm[0]) / warm[0]
     checks = [("every turn ends as it should", not soak.failures), ("the agent ends with status 0", status == 0),
