@@ -5,6 +5,7 @@
 #include "acp/connection_internal.h"
 #include "acp/methods/methods.h"
 #include "base/log.h"
+#include "base/os.h"
 
 #define FLUSH_AT_END_MS 2000
 
@@ -15,6 +16,7 @@ Connection *connection_open(const ConnectionConfig *config, Err *err) {
         return NULL;
     }
     connection->config = *config;
+    connection->opened_ms = os_monotonic_ms();
     connection->peer =
         peer_open(config->in_fd, config->out_fd, ACP_METHODS, ACP_METHOD_COUNT, connection, err);
     if (!connection->peer) {
@@ -42,6 +44,7 @@ void session_stop_turn(AcpSession *session) {
 void acp_session_free(AcpSession *session) {
     if (session->session) {
         session_stop_turn(session);
+        tasks_wait(&session->connection->tasks, session);
         session_close(session->session);
         updates_finish(&session->updates);
     }
@@ -110,7 +113,8 @@ static int look_after_sessions(Connection *connection) {
     for (AcpSession **place = &connection->sessions; *place;) {
         AcpSession *session = *place;
         updates_tick(&session->updates);
-        bool is_busy = updates_has_prompt(&session->updates);
+        bool is_busy = updates_has_prompt(&session->updates) ||
+                       (session->is_closing && tasks_has(&connection->tasks, session, true));
         if (session->is_closing && !is_busy) {
             *place = session->next;
             end_session(connection, session);

@@ -4,6 +4,7 @@
 
 #include "acp/connection.h"
 #include "acp/editor_files.h"
+#include "acp/task.h"
 #include "acp/updates.h"
 #include "acp/v1.h"
 #include "acp/wire.h"
@@ -34,6 +35,8 @@ struct Connection {
         bool shows_notices, shows_compaction;
     } client;
     AcpSession *sessions;
+    Tasks tasks; /* owned by sessions */
+    double opened_ms;
 };
 
 /* The session that params name; NULL after the request was refused (or, for notifications, logged). */

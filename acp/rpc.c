@@ -143,6 +143,9 @@ void peer_reply(Peer *peer, RpcId id, Json *result) {
 
 void peer_refuse(Peer *peer, RpcId id, RpcCode code, Str message, Json *data) {
     rpc_span_refuse(peer, id, code);
+    pthread_mutex_lock(&peer->lock);
+    peer->stats.refusals++;
+    pthread_mutex_unlock(&peer->lock);
     Buf line = {0};
     buf_cstr(&line, "{\"jsonrpc\":\"2.0\",\"id\":");
     buf_str(&line, id.raw);
@@ -365,11 +368,12 @@ void rpc_take_line(Peer *peer, Str line) {
         line.len--;
     if (str_trim(line).len == 0)
         return;
-    if (peer->tap.line) {
-        pthread_mutex_lock(&peer->lock);
+    pthread_mutex_lock(&peer->lock);
+    peer->stats.messages_in++;
+    peer->stats.bytes_in += line.len;
+    if (peer->tap.line)
         peer->tap.line(peer->tap.ctx, true, line);
-        pthread_mutex_unlock(&peer->lock);
-    }
+    pthread_mutex_unlock(&peer->lock);
     Err err = {0};
     Json *value = json_parse(line, &err);
     if (!value) {

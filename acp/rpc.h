@@ -30,6 +30,7 @@ typedef enum RpcCode {
     RPC_INVALID_PARAMS = -32602,
     RPC_INTERNAL_ERROR = -32603,
     RPC_NOT_FOUND = -32002,
+    RPC_CANCELLED = -32800,
 } RpcCode;
 
 typedef struct Peer Peer;
@@ -94,6 +95,14 @@ void peer_call(Peer *peer, const char *method, Json *params, ReplyFn reply, void
 bool peer_forget(Peer *peer, CallId call);
 /* peer_forget, and tells the other side that the answer is no longer wanted ($/cancel_request). */
 bool peer_withdraw(Peer *peer, CallId call);
+
+typedef struct PeerStats {
+    size_t messages_in, messages_out, bytes_in, bytes_out; /* bytes without line ends */
+    size_t refusals;                                       /* errors that we answered with */
+    size_t open_calls;                                     /* of ours, not answered yet */
+    size_t outbox_bytes, outbox_bytes_most;                /* not written yet: now, and at most so far */
+} PeerStats;
+void peer_stats(Peer *peer, PeerStats *out); /* any thread */
 
 /* The text of the first member with this key in a JSON object; false when there is none. Works on unfinished
  * text as far as it goes. */

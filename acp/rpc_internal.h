@@ -42,6 +42,7 @@ struct Peer {
     CallId next_call;
     bool calls_ended;
     PeerTap tap;
+    PeerStats stats; /* but for what is counted when asked */
 
     atomic_bool is_gone; /* end of input, write failure, or stop */
     atomic_bool stop_wanted;

@@ -89,11 +89,24 @@ void rpc_send(Peer *peer, Str line) {
     bool was_empty = unsent(peer) == 0;
     buf_str(&peer->outbox, line);
     buf_char(&peer->outbox, '\n');
+    peer->stats.messages_out++;
+    peer->stats.bytes_out += line.len;
+    if (unsent(peer) > peer->stats.outbox_bytes_most)
+        peer->stats.outbox_bytes_most = unsent(peer);
     if (peer->tap.line)
         peer->tap.line(peer->tap.ctx, false, line);
     pthread_mutex_unlock(&peer->lock);
     if (was_empty && may_wait)
         wake(peer);
+}
+
+void peer_stats(Peer *peer, PeerStats *out) {
+    pthread_mutex_lock(&peer->lock);
+    *out = peer->stats;
+    out->outbox_bytes = unsent(peer);
+    for (const PendingCall *call = peer->calls; call; call = call->next)
+        out->open_calls++;
+    pthread_mutex_unlock(&peer->lock);
 }
 
 /* Writes while the descriptor takes bytes without blocking; false when the other side is gone. */

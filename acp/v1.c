@@ -3,6 +3,16 @@
 
 #include "acp/version.h"
 
+/* Requests of our own (docs/protocol.md). */
+static void put_extensions(Json *mux) {
+    static const char *const METHODS[] = {"_mux/ping",       "_mux/health",      "_mux/stats",
+                                          "_mux/list_files", "_mux/apply_patch", "_mux/undo"};
+    json_put_str(mux, "version", S(MUX_VERSION));
+    Json *methods = json_put_array(mux, "methods");
+    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++)
+        json_push(methods, json_text(str_of(METHODS[i])));
+}
+
 Json *v1_initialize_result(void) {
     Json *result = json_object();
     json_put_int(result, "protocolVersion", 1);
@@ -23,5 +33,6 @@ Json *v1_initialize_result(void) {
     Json *session = json_put_object(capabilities, "sessionCapabilities");
     json_put_object(session, "close");
     json_put_object(session, "additionalDirectories");
+    put_extensions(json_put_object(json_put_object(capabilities, "_meta"), "mux"));
     return result;
 }

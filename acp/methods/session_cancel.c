@@ -3,8 +3,9 @@
 
 static void handle(void *ctx, Peer *peer, const RpcMessage *message) {
     (void)peer;
-    AcpSession *session = connection_session(ctx, message);
-    if (session && updates_has_prompt(&session->updates))
+    Connection *connection = ctx;
+    AcpSession *session = connection_session(connection, message);
+    if (session && (updates_has_prompt(&session->updates) || tasks_has(&connection->tasks, session, false)))
         session_stop_turn(session);
 }
 

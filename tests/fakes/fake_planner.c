@@ -31,6 +31,7 @@ struct Session {
     pthread_cond_t changed;
     pthread_t thread;
     bool has_thread, is_running, is_cancelled;
+    bool is_in_use; /* by a change without a turn */
     uint64_t open_question, next_question;
     DecisionKind decision;
     uint64_t kept[256]; /* ids */
@@ -368,7 +369,7 @@ static void *run_turn(void *ctx) {
 
 bool turn_start(Session *session, const Ask *ask, TurnSink sink, Err *err) {
     pthread_mutex_lock(&session->lock);
-    bool is_busy = session->is_running;
+    bool is_busy = session->is_running || session->is_in_use;
     pthread_mutex_unlock(&session->lock);
     if (is_busy)
         return err_set(err, ERR_CONFLICT, "a turn is running");
@@ -472,19 +473,52 @@ size_t planner_commands(const CommandInfo **out) {
 
 bool session_list_files(Session *session, Arena *arena, Str **paths, size_t *count, bool *is_truncated,
                         Err *err) {
-    (void)session, (void)arena, (void)paths, (void)count, (void)is_truncated;
-    return is_missing(err);
+    (void)session, (void)err;
+    *paths = ARENA_ARRAY(arena, Str, 2);
+    (*paths)[0] = S("a.c");
+    (*paths)[1] = S("sub/\xC3\xA9.c");
+    *count = 2;
+    *is_truncated = true;
+    return true;
+}
+
+/* bad | conflict | wait | read PATH; anything else applies to a.c. */
+static bool fake_change(Session *session, Str command, Arena *arena, Applied *out, Err *err) {
+    static const Str PATH = STR_INIT("a.c");
+    Str text;
+    *out = (Applied){S("7-abc"), &PATH, 1};
+    if (str_eq(command, S("bad")))
+        return err_set(err, ERR_INVALID, "line 1 is no patch");
+    if (str_eq(command, S("conflict")))
+        return err_set(err, ERR_CONFLICT, "hunk 1 of a.c does not apply");
+    if (str_starts(command, S("read ")))
+        return session->io.read(session->io.ctx, str_from(command, 5), arena, &text, err);
+    if (str_eq(command, S("wait"))) {
+        wait_for_cancel(session);
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    }
+    return true;
 }
 
 bool session_apply_patch(Session *session, Str patch, bool is_tolerant, bool check_only, Arena *arena,
                          Applied *out, Err *err) {
-    (void)session, (void)patch, (void)is_tolerant, (void)check_only, (void)arena, (void)out;
-    return is_missing(err);
+    (void)is_tolerant;
+    pthread_mutex_lock(&session->lock);
+    session->is_in_use = true;
+    pthread_mutex_unlock(&session->lock);
+    bool ok = fake_change(session, patch, arena, out, err);
+    if (check_only)
+        out->backup_id = S("");
+    pthread_mutex_lock(&session->lock);
+    session->is_in_use = false;
+    pthread_mutex_unlock(&session->lock);
+    return ok;
 }
 
 bool session_undo(Session *session, Str id, Arena *arena, Applied *out, Err *err) {
-    (void)session, (void)id, (void)arena, (void)out;
-    return is_missing(err);
+    if (str_eq(id, S("none")))
+        return err_set(err, ERR_NOT_FOUND, "there is no backup none");
+    return fake_change(session, S(""), arena, out, err);
 }
 
 void planner_stats(Planner *planner, PlannerStats *out) {

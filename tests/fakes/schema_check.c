@@ -234,6 +234,8 @@ static bool check_part(const SchemaCheck *schema, Str method, const char *ending
                        Err *err) {
     if (!schema->root)
         return check_by_table(method, ending, value, err);
+    if (str_starts(method, S("_"))) /* of our own: the schema leaves it open */
+        return cJSON_IsObject(value) || err_set(err, ERR_INVALID, "%.*s: no object", STR_ARG(method));
     const Json *rule = definition_of(schema, method, ending);
     return rule ? check(schema, rule, value, method, 0, err)
                 : err_set(err, ERR_INVALID, "the schema has no %.*s %s", STR_ARG(method), ending);
