@@ -187,12 +187,26 @@ static bool touches(const Hunk *a, const Hunk *b) {
     return a->old_start <= b->old_start + b->old_count && b->old_start <= a->old_start + a->old_count;
 }
 
-static Fate fate_of(const Hunk *ours, const Hunks *now) {
+static bool holds_lines(Str text, Str lines) {
+    for (size_t at = str_find(text, lines, 0); at != STR_NONE; at = str_find(text, lines, at + 1))
+        if (at == 0 || text.ptr[at - 1] == '\n')
+            return true;
+    return lines.len == 0;
+}
+
+/* Somebody wrote beside it: the change is larger than ours, and ours is in it. */
+static bool is_within(const Hunks *ours, const Hunk *hunk, const Hunks *now, const Hunk *larger) {
+    return larger->old_start <= hunk->old_start &&
+           hunk->old_start + hunk->old_count <= larger->old_start + larger->old_count &&
+           holds_lines(new_lines(now, larger), new_lines(ours, hunk));
+}
+
+static Fate fate_of(const Hunks *ours, const Hunk *hunk, const Hunks *now) {
     Fate fate = FATE_GONE;
     for (size_t i = 0; i < now->count; i++) {
-        if (now->items[i].id == ours->id)
+        if (now->items[i].id == hunk->id || is_within(ours, hunk, now, &now->items[i]))
             return FATE_KEPT;
-        if (touches(&now->items[i], ours))
+        if (touches(&now->items[i], hunk))
             fate = FATE_EDITED;
     }
     return fate;
@@ -214,7 +228,7 @@ static bool compare(Str shown, const StoredFile *file, Str text, Arena *arena, C
     out->fates = ARENA_ARRAY(arena, Fate, out->ours.count + 1);
     out->is_kept = ARENA_ARRAY(arena, bool, out->ours.count + 1);
     for (size_t i = 0; i < out->ours.count; i++) {
-        out->fates[i] = fate_of(&out->ours.items[i], &out->now);
+        out->fates[i] = fate_of(&out->ours, &out->ours.items[i], &out->now);
         out->is_kept[i] = out->fates[i] == FATE_KEPT;
         out->gone += out->fates[i] == FATE_GONE;
         out->edited += out->fates[i] == FATE_EDITED;

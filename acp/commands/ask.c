@@ -87,6 +87,10 @@ static void show_piece(AskResult *result, Str piece) {
  * without terminal leaves the file out. */
 static void take_question(AskResult *result, const QuestionEvent *question) {
     Decision no = {.kind = DECISION_REJECT_ONCE};
+    if (!question->tool.diff_count) { /* nothing but files is asked about here */
+        turn_answer(result->session, question->id, &no);
+        return;
+    }
     if (result->dialog->is_open) {
         hunk_dialog_ask(result->dialog, result->session, question);
         return;
