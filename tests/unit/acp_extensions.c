@@ -1,9 +1,11 @@
-/* The requests of our own: _mux/ping, health, stats, list_files, apply_patch, undo. */
+/* The requests of our own: _mux/ping, health, stats, list_files, apply_patch, undo; and updates that no turn
+ * of the fake planner tells. */
 #include <stdio.h>
 #include <string.h>
 
 #include "acp/methods/methods.h"
 #include "acp/task.h"
+#include "acp/v1.h"
 #include "tests/fakes/client.h"
 #include "tests/runner.h"
 
@@ -271,7 +273,87 @@ static void test_many_and_cancelled(void) {
     CHECK_INT(client_end(&client), 0); /* the end of the input ends the rest */
 }
 
+/* ---- what a turn tells beside its answer ---- */
+
+static void check_update(TestClient *client, Json *params, const char *expected) {
+    Json *message = json_object();
+    json_put_str(message, "jsonrpc", S("2.0"));
+    json_put_str(message, "method", S("session/update"));
+    json_put(message, "params", params);
+    Err err = {0};
+    CHECK_OK(schema_check(client->schema, message, &err), err);
+    Buf text = {0};
+    json_print(json_find(params, "update"), &text);
+    CHECK_STR(buf_text(&text), str_of(expected));
+    buf_free(&text);
+    json_free(message);
+}
+
+static void test_updates(void) {
+    TestClient client;
+    client_open(&client, NULL);
+    Str id = S("s");
+    check_update(&client, v1_notice_update(id, &(Notice){NOTICE_WARNING, S("Low"), S("Very low")}),
+                 "{\"sessionUpdate\":\"notice\",\"severity\":\"warning\",\"title\":\"Low\","
+                 "\"description\":\"Very low\"}");
+    check_update(&client, v1_notice_update(id, &(Notice){NOTICE_INFO, S(""), S("")}),
+                 "{\"sessionUpdate\":\"notice\",\"severity\":\"info\",\"title\":\"Mux\"}");
+    check_update(
+        &client, v1_compaction_update(id, &(Compaction){.id = S("c"), .status = COMPACTION_RUNNING}),
+        "{\"sessionUpdate\":\"compaction_update\",\"compactionId\":\"c\",\"status\":\"in_progress\"}");
+    check_update(&client,
+                 v1_compaction_update(
+                     id, &(Compaction){.id = S("c"), .status = COMPACTION_COMPLETED, .summary = S("short")}),
+                 "{\"sessionUpdate\":\"compaction_update\",\"compactionId\":\"c\",\"status\":\"completed\","
+                 "\"summary\":[{\"type\":\"text\",\"text\":\"short\"}]}");
+    check_update(
+        &client,
+        v1_compaction_update(id, &(Compaction){.id = S("c"), .status = COMPACTION_FAILED, .error = S("no")}),
+        "{\"sessionUpdate\":\"compaction_update\",\"compactionId\":\"c\",\"status\":\"failed\",\"error\":"
+        "\"no\"}");
+    check_update(&client, v1_title_update(id, S("Rename it")),
+                 "{\"sessionUpdate\":\"session_info_update\",\"title\":\"Rename it\"}");
+    static const CommandInfo COMMANDS[] = {{"help", "lists", NULL}, {"map", "shows", "[N]"}};
+    check_update(&client, v1_commands_update(id, COMMANDS, 2),
+                 "{\"sessionUpdate\":\"available_commands_update\",\"availableCommands\":[{\"name\":\"help\","
+                 "\"description\":\"lists\"},{\"name\":\"map\",\"description\":\"shows\",\"input\":{\"hint\":"
+                 "\"[N]\"}}]}");
+    CHECK_INT(client_end(&client), 0);
+}
+
+/* A call of the model's in a terminal of the client: name, arguments as they came, the terminal first. */
+static void test_tool_updates(void) {
+    TestClient client;
+    client_open(&client, NULL);
+    ToolEvent tool = {.id = S("t"),
+                      .is_first = true,
+                      .title = S("Run it"),
+                      .name = S("run_shell"),
+                      .kind = TOOL_EXECUTE,
+                      .status = TOOL_RUNNING,
+                      .raw_input = S("{\"command\":\"ls\"}"),
+                      .terminal_id = S("term-1"),
+                      .text = S("done")};
+    check_update(
+        &client, v1_tool_update(S("s"), &tool),
+        "{\"sessionUpdate\":\"tool_call\",\"toolCallId\":\"t\",\"title\":\"Run it\",\"name\":"
+        "\"run_shell\",\"rawInput\":{\"command\":\"ls\"},\"kind\":\"execute\",\"status\":\"in_progress\","
+        "\"content\":[{\"type\":\"terminal\",\"terminalId\":\"term-1\"},{\"type\":\"content\",\"content\":"
+        "{\"type\":\"text\",\"text\":\"done\"}}]}");
+    tool.is_first = false;
+    tool.name = tool.title = tool.terminal_id = tool.text = S("");
+    tool.raw_input = S("{\"command\": broken");
+    tool.status = TOOL_FAILED;
+    check_update(
+        &client, v1_tool_update(S("s"), &tool),
+        "{\"sessionUpdate\":\"tool_call_update\",\"toolCallId\":\"t\",\"rawInput\":\"{\\\"command\\\": "
+        "broken\",\"status\":\"failed\"}");
+    CHECK_INT(client_end(&client), 0);
+}
+
 static const TestCase CASES[] = {
+    {"notices, compaction, title and commands", test_updates},
+    {"calls of tools", test_tool_updates},
     {"offered in initialize", test_advertised},
     {"ping", test_ping},
     {"health", test_health},
