@@ -40,6 +40,7 @@ static int take_stdout(Err *err) {
 
 int agent_run(const Settings *settings) {
     Err err = {0};
+    Arena arena = {0};
     ReviewMode review = REVIEW_ASK;
     if (settings_has(settings, OPT_REVIEW) && !v1_mode_of(settings_text(settings, OPT_REVIEW), &review)) {
         err_set(&err, ERR_INVALID, "--review must be ask, auto or plan");
@@ -52,6 +53,7 @@ int agent_run(const Settings *settings) {
         return command_fail("agent", STATUS_CANNOT_START, &err);
     House house;
     house_init(&house, settings);
+    house.state_folder = settings_state_folder(settings, &arena);
     ConnectionConfig config = {
         .in_fd = STDIN_FILENO,
         .out_fd = out_fd,
@@ -62,6 +64,7 @@ int agent_run(const Settings *settings) {
         .client_timeout_ms = 1e3 * (double)settings_count(settings, OPT_CLIENT_TIMEOUT, CLIENT_TIMEOUT_S),
         .model_note = house_note(&house),
         .tap = record_tap(record),
+        .keeps_sessions = house.state_folder.len > 0,
     };
     Connection *connection = connection_open(&config, &err);
     if (!connection)
@@ -74,5 +77,6 @@ int agent_run(const Settings *settings) {
     house_close(&house);
     int status = record_close(record, &err) ? STATUS_DONE : command_fail("agent", STATUS_FAILED, &err);
     close(out_fd);
+    arena_free(&arena);
     return status;
 }

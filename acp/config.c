@@ -222,6 +222,16 @@ Str *settings_list(const Settings *settings, OptionId id, Arena *arena, size_t *
     return values;
 }
 
+Str settings_state_folder(const Settings *settings, Arena *arena) {
+    Str given = settings_text(settings, OPT_STATE_DIR);
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (given.len)
+        return str_eq(given, S("none")) ? S("") : given;
+    if (state && *state == '/')
+        return str_printf(arena, "%s/mux", state);
+    return home && *home == '/' ? str_printf(arena, "%s/.local/state/mux", home) : S("");
+}
+
 Str settings_words(const Settings *settings, Arena *arena) {
     Buf text = {0};
     for (size_t i = 0; i < settings->word_count; i++) {

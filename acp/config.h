@@ -109,6 +109,8 @@ size_t settings_count(const Settings *settings, OptionId id, size_t otherwise);
 double settings_number(const Settings *settings, OptionId id, double otherwise);
 /* Every value of an option that may be given several times. */
 Str *settings_list(const Settings *settings, OptionId id, Arena *arena, size_t *count);
+/* Where sessions are kept: --state-dir, $XDG_STATE_HOME/mux or ~/.local/state/mux; empty: nowhere. */
+Str settings_state_folder(const Settings *settings, Arena *arena);
 /* All words joined by blanks. */
 Str settings_words(const Settings *settings, Arena *arena);
 void settings_print_help(uint64_t options, FILE *out);

@@ -27,6 +27,12 @@ Connection *connection_open(const ConnectionConfig *config, Err *err) {
     return connection;
 }
 
+Planner *connection_planner(Connection *connection, Err *err) {
+    if (!connection->planner)
+        connection->planner = connection->config.host.planner(connection->config.host.ctx, err);
+    return connection->planner;
+}
+
 /* ---- sessions ---- */
 
 void connection_add_session(Connection *connection, AcpSession *session) {
@@ -38,6 +44,8 @@ void session_stop_turn(AcpSession *session) {
     turn_cancel(session->session);
     if (session->editor)
         editor_files_cancel(session->editor);
+    if (session->terminal)
+        editor_terminal_cancel(session->terminal);
     updates_cancel(&session->updates);
 }
 
@@ -49,10 +57,30 @@ void acp_session_free(AcpSession *session) {
         updates_finish(&session->updates);
     }
     editor_files_close(session->editor);
+    editor_terminal_close(session->terminal);
     buf_free(&session->model);
     buf_free(&session->close_request);
+    buf_free(&session->delete_request);
     arena_free(&session->arena);
     free(session);
+}
+
+AcpSession *connection_find(Connection *connection, Str id) {
+    for (AcpSession *session = connection->sessions; session; session = session->next)
+        if (str_eq(session->id, id))
+            return session;
+    return NULL;
+}
+
+void connection_refuse_unknown(Connection *connection, RpcId request, Str id) {
+    Arena arena = {0};
+    Str shown = str_slice(id, 0, 80);
+    Json *data = json_object();
+    json_put_str(data, "sessionId", str_slice(id, 0, 1024));
+    peer_refuse(connection->peer, request, RPC_NOT_FOUND,
+                str_printf(&arena, "There is no session \"%.*s\" here. Start a new one.", STR_ARG(shown)),
+                data);
+    arena_free(&arena);
 }
 
 AcpSession *connection_session(Connection *connection, const RpcMessage *message) {
@@ -64,17 +92,13 @@ AcpSession *connection_session(Connection *connection, const RpcMessage *message
             wire_refuse(connection->peer, message->id, &wire);
         return NULL;
     }
-    for (AcpSession *session = connection->sessions; session; session = session->next)
-        if (str_eq(session->id, id) && !session->is_closing)
-            return session;
-    Arena arena = {0};
-    Str shown = str_slice(id, 0, 80);
-    Str text = str_printf(&arena, "There is no session \"%.*s\" here. Start a new one.", STR_ARG(shown));
+    AcpSession *session = connection_find(connection, id);
+    if (session && !session->is_closing)
+        return session;
     if (is_request)
-        peer_refuse(connection->peer, message->id, RPC_NOT_FOUND, text, NULL);
+        connection_refuse_unknown(connection, message->id, id);
     else
-        log_line(LOG_INFO, "%s", text.ptr);
-    arena_free(&arena);
+        log_line(LOG_INFO, "there is no session \"%.*s\" here", STR_ARG(str_slice(id, 0, 80)));
     return NULL;
 }
 
@@ -88,7 +112,9 @@ V1Choices session_choices(AcpSession *session) {
 }
 
 void refuse_with(Peer *peer, RpcId id, const Err *err) {
-    RpcCode code = err->code == ERR_INVALID ? RPC_INVALID_PARAMS : RPC_INTERNAL_ERROR;
+    RpcCode code = err->code == ERR_INVALID    ? RPC_INVALID_PARAMS
+                   : err->code == ERR_CONFLICT ? RPC_INVALID_REQUEST
+                                               : RPC_INTERNAL_ERROR;
     Json *data = json_object();
     json_put_str(data, "kind", str_of(err_name(err->code)));
     peer_refuse(peer, id, code, str_of(err->text), data);
@@ -96,15 +122,29 @@ void refuse_with(Peer *peer, RpcId id, const Err *err) {
 
 /* ---- the loop ---- */
 
-/* Takes the session, which is in no list any more; answers session/close where that was asked. */
+void connection_forget(Connection *connection, Str id, RpcId request) {
+    Err err = {0};
+    Planner *planner = connection_planner(connection, &err);
+    if (planner && planner_forget(planner, id, &err))
+        peer_reply(connection->peer, request, json_object());
+    else
+        refuse_with(connection->peer, request, &err);
+}
+
+/* Takes the session, which is in no list any more; answers session/close and /delete where they were asked.
+ */
 static void end_session(Connection *connection, AcpSession *session) {
-    Buf close_request = session->close_request;
-    session->close_request = (Buf){0};
-    bool was_asked = session->is_closing;
+    Buf close_request = session->close_request, delete_request = session->delete_request, id = {0};
+    session->close_request = session->delete_request = (Buf){0};
+    buf_str(&id, session->id);
     acp_session_free(session);
-    if (was_asked)
+    if (close_request.len)
         peer_reply(connection->peer, (RpcId){buf_text(&close_request)}, json_object());
+    if (delete_request.len)
+        connection_forget(connection, buf_text(&id), (RpcId){buf_text(&delete_request)});
     buf_free(&close_request);
+    buf_free(&delete_request);
+    buf_free(&id);
 }
 
 /* Sends text that waits, ends sessions whose close was asked for. Returns how long the pump may sleep. */

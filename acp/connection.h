@@ -28,6 +28,7 @@ typedef struct ConnectionConfig {
     ReviewGrain grain;
     bool is_terse;
     double client_timeout_ms; /* of fs and terminal methods; 0: without end. Permissions wait without end */
+    bool keeps_sessions;      /* the host's planner does: load, list and their like are offered */
     Str model_note;           /* said once to a session that uses the model it started with; may be empty */
     PeerTap tap;              /* may be empty */
 } ConnectionConfig;

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 void house_init(House *house, const Settings *settings) {
-    *house = (House){.settings = settings};
+    *house = (House){.settings = settings, .state_folder = S("")};
 }
 
 void house_close(House *house) {
@@ -47,6 +47,7 @@ Planner *house_planner(House *house, Err *err) {
         return house->planner;
     WorkspaceConfig limits = house_workspace(house->settings);
     PlannerConfig config = {.seed = settings_count(house->settings, OPT_SEED, 0),
+                            .state_folder = house->state_folder,
                             .backup_count = limits.backup_count,
                             .backup_days = limits.backup_days,
                             .backup_bytes = limits.backup_bytes};

@@ -10,6 +10,7 @@
 
 typedef struct House {
     const Settings *settings; /* outlives the house */
+    Str state_folder;         /* where the planner keeps sessions; empty, as house_init leaves it: nowhere */
     Engine *engine;
     Planner *planner;
 } House;

@@ -13,7 +13,7 @@ static void put_extensions(Json *mux) {
         json_push(methods, json_text(str_of(METHODS[i])));
 }
 
-Json *v1_initialize_result(void) {
+Json *v1_initialize_result(bool keeps_sessions) {
     Json *result = json_object();
     json_put_int(result, "protocolVersion", 1);
     Json *info = json_put_object(result, "agentInfo");
@@ -22,7 +22,7 @@ Json *v1_initialize_result(void) {
     json_put_str(info, "version", S(MUX_VERSION));
     json_put_array(result, "authMethods");
     Json *capabilities = json_put_object(result, "agentCapabilities");
-    json_put_bool(capabilities, "loadSession", false);
+    json_put_bool(capabilities, "loadSession", keeps_sessions);
     Json *prompt = json_put_object(capabilities, "promptCapabilities");
     json_put_bool(prompt, "image", false);
     json_put_bool(prompt, "audio", false);
@@ -33,6 +33,9 @@ Json *v1_initialize_result(void) {
     Json *session = json_put_object(capabilities, "sessionCapabilities");
     json_put_object(session, "close");
     json_put_object(session, "additionalDirectories");
+    static const char *const KEEPING[] = {"list", "resume", "delete", "fork", "status", "title"};
+    for (size_t i = 0; keeps_sessions && i < sizeof KEEPING / sizeof *KEEPING; i++)
+        json_put_object(session, KEEPING[i]);
     put_extensions(json_put_object(json_put_object(capabilities, "_meta"), "mux"));
     return result;
 }

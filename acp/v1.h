@@ -6,11 +6,14 @@
 #include "base/json.h"
 #include "planner/planner.h"
 
-Json *v1_initialize_result(void);
+/* keeps_sessions: what is said in a session outlives it, and can be listed, loaded and deleted. */
+Json *v1_initialize_result(bool keeps_sessions);
 
 /* ---- params of session/update ---- */
 /* kind: TURN_TEXT, TURN_THOUGHT or TURN_USER (a replay's) */
 Json *v1_text_update(Str session_id, TurnEventKind kind, Str text);
+/* What a user attached to what he said; only in a replay. */
+Json *v1_link_update(Str session_id, Str uri);
 Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count);
 Json *v1_tool_update(Str session_id, const ToolEvent *tool);
 Json *v1_usage_update(Str session_id, const TurnUsage *usage);
@@ -66,6 +69,10 @@ const char *v1_stop_reason(TurnStop stop);
 /* ---- what can be chosen in a session ---- */
 typedef struct V1Choices {
     ReviewMode mode;
+    ReviewGrain grain;
+    bool is_terse;
+    bool takes_booleans; /* the client has options of type boolean */
+    bool is_loading;     /* model is on its way into memory */
     Str model;
     const ModelCard *models;
     size_t model_count;
@@ -75,5 +82,8 @@ Json *v1_config_options(const V1Choices *choices); /* the complete list */
 Json *v1_modes(ReviewMode mode);
 const char *v1_mode_id(ReviewMode mode);
 bool v1_mode_of(Str id, ReviewMode *out);
+bool v1_grain_of(Str id, ReviewGrain *out); /* turn, file, hunk */
+/* The model can be told not to think, so that the option "thinking" is there. */
+bool v1_has_thinking(const V1Choices *choices);
 
 #endif

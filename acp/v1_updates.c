@@ -37,6 +37,19 @@ Json *v1_text_update(Str session_id, TurnEventKind kind, Str text) {
     return params;
 }
 
+Json *v1_link_update(Str session_id, Str uri) {
+    Json *update;
+    Json *params = v1_update_begin(session_id, "user_message_chunk", &update);
+    Json *link = json_put_object(update, "content");
+    Str plain = str_slice(uri, 0, str_find_char(uri, '#', 0));
+    size_t slash = str_rfind_char(plain, '/');
+    Str name = slash == STR_NONE ? plain : str_from(plain, slash + 1);
+    json_put_str(link, "type", S("resource_link"));
+    json_put_str(link, "uri", uri);
+    json_put_str(link, "name", name.len ? name : uri);
+    return params;
+}
+
 Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count) {
     Json *update;
     Json *params = v1_update_begin(session_id, "plan", &update);

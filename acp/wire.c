@@ -72,3 +72,25 @@ Str wire_path_of_uri(Str uri, Arena *arena) {
     }
     return (Str){out, n};
 }
+
+/* "L12" or "12" at *rest. */
+static bool cut_line_number(Str *rest, size_t *out) {
+    size_t at = str_starts(*rest, S("L")), digits = at;
+    for (*out = 0; at < rest->len && rest->ptr[at] >= '0' && rest->ptr[at] <= '9' && at - digits < 9; at++)
+        *out = *out * 10 + (size_t)(rest->ptr[at] - '0');
+    *rest = str_from(*rest, at);
+    return at > digits && *out > 0;
+}
+
+bool wire_lines_of_uri(Str uri, size_t *first, size_t *last) {
+    size_t hash = str_rfind_char(uri, '#');
+    Str rest = hash == STR_NONE ? S("") : str_from(uri, hash + 1);
+    if (!str_starts(rest, S("L")) || !cut_line_number(&rest, first))
+        return false;
+    *last = *first;
+    if (!rest.len)
+        return true;
+    bool has_end = rest.ptr[0] == ':' || rest.ptr[0] == '-';
+    rest = str_from(rest, 1);
+    return has_end && cut_line_number(&rest, last) && !rest.len && *last >= *first;
+}

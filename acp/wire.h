@@ -25,5 +25,7 @@ void wire_refuse(Peer *peer, RpcId id, const Wire *wire);
 
 /* file:///a%20b -> /a b; other texts are copied as they are. A fragment stays. */
 Str wire_path_of_uri(Str uri, Arena *arena);
+/* The lines that a URI's fragment names (#L10, #L10:20, #L10-L20), from 1; false when it names none. */
+bool wire_lines_of_uri(Str uri, size_t *first, size_t *last);
 
 #endif

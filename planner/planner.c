@@ -1,7 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "planner/planner_internal.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "planner/kept.h"
 #include "planner/written.h"
 
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
@@ -13,10 +15,8 @@ Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
     planner->config = *config;
     planner->engine = engine;
     pthread_mutex_init(&planner->lock, NULL);
-    if (config->state_folder.len && !(planner->store = store_open(config->state_folder, err))) {
-        planner_close(planner);
-        return NULL;
-    }
+    if (config->state_folder.len && !(planner->store = store_open(config->state_folder, &planner->keeping)))
+        log_line(LOG_WARN, "sessions are not kept: %s", planner->keeping.text);
     return planner;
 }
 
@@ -28,7 +28,29 @@ void planner_close(Planner *planner) {
     free(planner);
 }
 
-Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
+static void enter(Session *s) {
+    Planner *planner = s->planner;
+    pthread_mutex_lock(&planner->lock);
+    s->next_open = planner->sessions;
+    planner->sessions = s;
+    planner->stats.sessions_open++;
+    pthread_mutex_unlock(&planner->lock);
+}
+
+static void leave(Session *s) {
+    Planner *planner = s->planner;
+    pthread_mutex_lock(&planner->lock);
+    for (Session **place = &planner->sessions; *place; place = &(*place)->next_open) {
+        if (*place == s) {
+            *place = s->next_open;
+            planner->stats.sessions_open--;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&planner->lock);
+}
+
+Session *session_make(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
     WorkspaceConfig check = {.root = config->cwd, .read_only = true};
     Workspace *ws = ws_open(&check, io, err); /* says early when the folder cannot be used */
     if (!ws)
@@ -57,8 +79,17 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     s->grain = config->grain;
     s->is_terse = config->is_terse;
     s->next_question = 1;
+    s->updated = os_unix_seconds();
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
+    enter(s);
+    return s;
+}
+
+Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
+    Session *s = session_make(planner, config, io, err);
+    if (s)
+        kept_put(s);
     return s;
 }
 
@@ -81,6 +112,7 @@ static void wait_for_change(Session *s) {
 void session_close(Session *s) {
     if (!s)
         return;
+    leave(s);
     turn_cancel(s);
     turn_wait(s);
     wait_for_change(s);
@@ -106,6 +138,7 @@ void session_set_review(Session *s, ReviewMode review) {
     s->review = review;
     s->allows_all = s->rejects_all = false;
     pthread_mutex_unlock(&s->lock);
+    kept_put(s);
 }
 
 ReviewMode session_review(Session *s) {
@@ -124,12 +157,14 @@ void session_set_grain(Session *s, ReviewGrain grain) {
     pthread_mutex_lock(&s->lock);
     s->grain = grain;
     pthread_mutex_unlock(&s->lock);
+    kept_put(s);
 }
 
 void session_set_terse(Session *s, bool is_terse) {
     pthread_mutex_lock(&s->lock);
     s->is_terse = is_terse;
     pthread_mutex_unlock(&s->lock);
+    kept_put(s);
 }
 
 void session_set_news(Session *s, TurnSink sink) {
@@ -142,6 +177,7 @@ void session_set_model(Session *s, Str model) {
     pthread_mutex_lock(&s->lock);
     s->model = str_copy(&s->arena, model);
     pthread_mutex_unlock(&s->lock);
+    kept_put(s);
 }
 
 bool session_is_busy(Session *s) {
@@ -158,7 +194,21 @@ static void copy_ask(Turn *turn, const Ask *ask) {
     for (size_t i = 0; i < ask->attachment_count; i++)
         turn->attachments[i] = (Attachment){.uri = str_copy(&turn->arena, ask->attachments[i].uri),
                                             .text = str_copy(&turn->arena, ask->attachments[i].text),
-                                            .has_text = ask->attachments[i].has_text};
+                                            .has_text = ask->attachments[i].has_text,
+                                            .first_line = ask->attachments[i].first_line,
+                                            .last_line = ask->attachments[i].last_line};
+}
+
+static void *run_turn(void *turn) {
+    kept_turn_begins(turn);
+    return turn_main(turn);
+}
+
+/* A turn that begins, or that could not. */
+static void count_turn(Planner *planner, bool has_begun) {
+    pthread_mutex_lock(&planner->lock);
+    planner->stats.turns_running += has_begun ? 1 : (size_t)-1;
+    pthread_mutex_unlock(&planner->lock);
 }
 
 bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
@@ -179,12 +229,15 @@ bool turn_start(Session *s, const Ask *ask, TurnSink sink, Err *err) {
         turn->grain = session_options(s).grain;
         copy_ask(turn, ask);
         atomic_store(&s->cancelled, false);
+        count_turn(s->planner, true);
         pthread_mutex_lock(&s->lock);
-        s->has_thread = pthread_create(&s->thread, NULL, turn_main, turn) == 0;
+        s->updated = os_unix_seconds();
+        s->has_thread = pthread_create(&s->thread, NULL, run_turn, turn) == 0;
         bool started = s->has_thread;
         pthread_mutex_unlock(&s->lock);
         if (started)
             return true;
+        count_turn(s->planner, false);
         arena_free(&turn->arena);
         free(turn);
     }

@@ -46,6 +46,7 @@ typedef struct PlannerConfig {
     size_t most_requests; /* replies asked of the model in one turn, tool calls included; 0 = 25 */
 } PlannerConfig;
 
+/* Where sessions cannot be kept in state_folder, the log says why, and so does a notice of the first turn. */
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err);
 void planner_close(Planner *planner); /* all sessions must be closed; NULL is fine */
 
@@ -97,6 +98,7 @@ void session_set_terse(Session *session, bool is_terse);
 /* Starts loading the model in the background; what comes of it is told as TURN_NOTICE to the news sink, and a
  * failure once more by the next turn. */
 void session_set_model(Session *session, Str model);
+bool session_is_loading(Session *session); /* its model is on its way into memory */
 bool session_is_busy(Session *session);
 /* What a list would show of it. */
 typedef struct SessionInfo SessionInfo;
@@ -124,7 +126,8 @@ bool planner_sessions(Planner *planner, Str cwd, Str cursor, size_t most, Arena 
                       Err *err);
 /* Takes a session out of the store; no such session is fine. */
 bool planner_forget(Planner *planner, Str id, Err *err);
-/* ERR_NOT_FOUND. Cut to what fits a list; *kept is what stands in the store. */
+bool planner_has_session(Planner *planner, Str id);
+/* ERR_NOT_FOUND, ERR_INVALID (nothing to show). Cut to what fits a list; *kept is what stands in the store. */
 bool planner_set_title(Planner *planner, Str id, Str title, Arena *arena, Str *kept, Err *err);
 
 /* ---- what a user asks ---- */

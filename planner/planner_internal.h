@@ -19,11 +19,15 @@ struct Planner {
     PlannerConfig config;
     Engine *engine;
     Store *store;         /* NULL: nothing is kept */
-    pthread_mutex_t lock; /* guards stats */
+    Err keeping;          /* why, where that is not as it was wanted */
+    pthread_mutex_t lock; /* guards what follows; taken before a session's */
     PlannerStats stats;
+    Session *sessions; /* the open ones */
+    bool has_told;     /* the first turn has said what `keeping` holds */
 };
 
 struct Session {
+    Session *next_open;
     Planner *planner;
     Arena arena; /* session lifetime */
     Str id, cwd;
@@ -49,6 +53,7 @@ struct Session {
     ReviewGrain grain;
     bool is_terse;
     Str model, title;
+    double updated; /* seconds since 1970: when it was made, or its last turn began */
     TurnSink news;
     bool is_busy, has_thread;
     bool is_in_use; /* by a direct change (direct.c): no turn may start */
@@ -118,7 +123,7 @@ typedef struct Turn {
 
 /* turn.c */
 void *turn_main(void *turn);
-/* Every event of a turn goes out here: into the store, then to the sink. */
+/* Every event of a turn goes out here: into the store (kept.h), then to the sink. */
 void turn_emit(Turn *turn, const TurnEvent *event);
 /* Asks (question->id is set here) and waits for turn_answer or a cancel. */
 Decision turn_ask(Turn *turn, QuestionEvent *question);

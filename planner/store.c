@@ -185,24 +185,34 @@ static bool read_number(Store *store, const char *query, int64_t *out) {
     return code == SQLITE_OK;
 }
 
+/* *is_empty: a file that nobody has written yet. */
+static bool check_format(Store *store, const char *path, bool *is_empty, Err *err) {
+    int64_t format = 0, tables = 0;
+    if (!read_number(store, "PRAGMA user_version", &format) ||
+        !read_number(store, "SELECT count(*) FROM sqlite_schema", &tables))
+        return sql_fail(store, err, path);
+    if (format > FORMAT)
+        return err_set(err, ERR_UNSUPPORTED, "%s was written by a newer version of this program", path);
+    if (format != FORMAT && (format != 0 || tables > 0))
+        return err_set(err, ERR_INVALID, "%s holds something else than sessions; move it away", path);
+    *is_empty = format == 0;
+    return true;
+}
+
 /* Makes the tables in an empty file; two programs may be at it at once. */
 static bool make_tables(Store *store, const char *path, Err *err) {
-    int64_t format = 0, tables = 0;
-    bool ok = run_text(store, "BEGIN IMMEDIATE") && read_number(store, "PRAGMA user_version", &format) &&
-              read_number(store, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (ok && format > FORMAT) {
-        run_text(store, "ROLLBACK");
-        return err_set(err, ERR_UNSUPPORTED,
-                       "%s was written by a newer version of this program; sessions are not kept", path);
-    }
-    if (ok && format == 0 && tables > 0) {
-        run_text(store, "ROLLBACK");
-        return err_set(err, ERR_INVALID, "%s holds something else than sessions; move it away", path);
-    }
-    if (ok && format == 0)
+    bool is_empty = false;
+    if (!run_text(store, "BEGIN IMMEDIATE"))
+        return sql_fail(store, err, path);
+    bool ok = check_format(store, path, &is_empty, err);
+    if (ok && is_empty) {
         ok = run_text(store, TABLES) && run_text(store, "PRAGMA user_version = 1");
-    ok = run_text(store, ok ? "COMMIT" : "ROLLBACK") && ok;
-    return ok || sql_fail(store, err, path);
+        if (!ok)
+            sql_fail(store, err, path);
+    }
+    if (!run_text(store, ok ? "COMMIT" : "ROLLBACK") && ok)
+        ok = sql_fail(store, err, path);
+    return ok;
 }
 
 static bool prepare_all(Store *store, const char *path, Err *err) {
@@ -228,6 +238,9 @@ static bool open_database(Store *store, const char *path, Err *err) {
     sqlite3_busy_timeout(store->db, BUSY_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    bool is_empty = false;
+    if (!check_format(store, path, &is_empty, err)) /* before anything is changed */
+        return false;
     if (!run_text(store, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                          "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
                          "PRAGMA journal_size_limit = 16777216;"))

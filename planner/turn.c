@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "planner/planner_internal.h"
+#include "planner/kept.h"
 #include "planner/slash.h"
 #include "planner/written.h"
 
@@ -12,7 +12,7 @@ enum { PLAN_GATHER, PLAN_WRITE, PLAN_REVIEW, PLAN_APPLY, PLAN_STEPS };
 
 void turn_emit(Turn *turn, const TurnEvent *event) {
     Session *s = turn->session;
-    store_event(s->planner->store, s->id, s->turn, event);
+    kept_event(s, event);
     turn->sink.event(turn->sink.ctx, event);
 }
 

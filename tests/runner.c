@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
     static const char *const WORDS[] = {"ok  ", "FAIL", "skip"};
     int counts[OUTCOME_KINDS] = {0};
     setvbuf(stdout, NULL, _IOLBF, 0);
+    setenv("MUX_STATE_DIR", "none", 1); /* programs under test leave the user's sessions alone */
     for (size_t s = 0; s < TEST_SUITE_COUNT; s++) {
         for (size_t i = 0; i < TEST_SUITES[s]->count; i++) {
             char name[256];

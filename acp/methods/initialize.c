@@ -23,7 +23,7 @@ static void handle(void *ctx, Peer *peer, const RpcMessage *message) {
         return;
     }
     take_capabilities(connection, json_find(message->params, "clientCapabilities"));
-    peer_reply(peer, message->id, v1_initialize_result());
+    peer_reply(peer, message->id, v1_initialize_result(connection->config.keeps_sessions));
 }
 
 const Method METHOD_INITIALIZE = {"initialize", METHOD_REQUEST, handle};

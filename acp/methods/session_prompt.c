@@ -1,5 +1,5 @@
-#include "acp/connection_internal.h"
 #include "acp/methods/methods.h"
+#include "acp/session_setup.h"
 
 /* What a prompt's blocks become: one text, and attachments. */
 typedef struct Prompt {
@@ -20,6 +20,8 @@ static void add_text(Prompt *prompt, Str text) {
 
 static void add_attachment(Prompt *prompt, Str uri, Str text, bool has_text) {
     Attachment attachment = {.uri = uri, .text = text, .has_text = has_text};
+    if (!wire_lines_of_uri(uri, &attachment.first_line, &attachment.last_line))
+        attachment.first_line = attachment.last_line = 0;
     LIST_PUSH(prompt->arena, prompt->attachments, prompt->count, prompt->capacity, attachment);
     Str path = wire_path_of_uri(uri, prompt->arena);
     Str plain = str_slice(path, 0, str_find_char(path, '#', 0));
@@ -72,6 +74,11 @@ static void start(AcpSession *session, Peer *peer, const RpcMessage *message, co
     turn_wait(session->session); /* the last turn has said its last word; its thread may not have ended yet */
     if (session->editor)
         editor_files_begin(session->editor);
+    if (session->terminal)
+        editor_terminal_begin(session->terminal);
+    if (session->owes_commands)
+        session_tell_commands(session);
+    session->owes_commands = false;
     if (session->owes_note)
         updates_say(&session->updates, TURN_TEXT, session->connection->config.model_note);
     session->owes_note = false;

@@ -63,7 +63,7 @@ void client_open_config(TestClient *client, ConnectionConfig config) {
 }
 
 void client_open(TestClient *client, const ConnectionHost *host) {
-    ConnectionConfig config = {.review = REVIEW_ASK};
+    ConnectionConfig config = {.review = REVIEW_ASK, .keeps_sessions = true};
     if (host)
         config.host = *host;
     client_open_config(client, config);
@@ -203,6 +203,10 @@ const char *client_start_session(TestClient *client, const char *capabilities, c
     answer = client_answer(client, "901");
     CHECK(json_find(answer, "result"));
     const char *id = str_cstr(&client->arena, json_str(json_find(answer, "result"), "sessionId"));
+    json_free(answer);
+    answer = client_next(client); /* what the agent says of itself comes right behind */
+    CHECK_STR(json_str(json_find(json_find(answer, "params"), "update"), "sessionUpdate"),
+              S("available_commands_update"));
     json_free(answer);
     return id;
 }

@@ -4,7 +4,8 @@
  *
  * These wait for a decision and say its number, and which hunks are kept: ask, hunks (a file of N hunks),
  * files (N files in one question), run (a command), use (a tool). wait waits for a cancel. bytes says a text
- * whose characters are cut anywhere. Whatever is cancelled ends as cancelled.
+ * whose characters are cut anywhere. Whatever is cancelled ends as cancelled. What was said is kept
+ * while the process lives, so that sessions can be listed, loaded and forked.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -14,11 +15,31 @@
 #include "base/buf.h"
 #include "planner/planner.h"
 
+/* One thing that happened in a kept session. */
+typedef struct KeptEvent {
+    TurnEventKind kind;
+    Str text;
+    const Attachment *attachments;
+    size_t attachment_count;
+} KeptEvent;
+
+typedef struct Kept {
+    struct Kept *next; /* used before this one */
+    Arena arena;
+    Str id, cwd, title;
+    KeptEvent *events;
+    size_t count, capacity, turns;
+    ReviewMode review;
+    double updated;
+} Kept;
+
 struct Planner {
-    int unused;
+    pthread_mutex_t lock; /* guards what is kept */
+    Kept *kept;
 };
 
 struct Session {
+    Planner *planner;
     Arena arena;
     Str id, cwd;
     FileIo io;
@@ -45,20 +66,73 @@ struct Session {
 
 Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
     (void)config, (void)engine, (void)err;
-    return calloc(1, sizeof(Planner));
+    Planner *planner = calloc(1, sizeof *planner);
+    pthread_mutex_init(&planner->lock, NULL);
+    return planner;
+}
+
+/* ---- what is kept; the lock is held ---- */
+
+static Kept **find_kept(Planner *planner, Str id) {
+    Kept **place = &planner->kept;
+    while (*place && !str_eq((*place)->id, id))
+        place = &(*place)->next;
+    return place;
+}
+
+/* The one with this id, made when it is missing, in front of the others. */
+static Kept *keep(Planner *planner, Str id, Str cwd) {
+    static double clock = 1767225600; /* each use a second later */
+    Kept **place = find_kept(planner, id), *kept = *place;
+    if (kept) {
+        *place = kept->next;
+    } else {
+        kept = calloc(1, sizeof *kept);
+        kept->id = str_copy(&kept->arena, id);
+        kept->title = S("");
+    }
+    kept->cwd = str_copy(&kept->arena, cwd);
+    kept->updated = clock++;
+    kept->next = planner->kept;
+    return planner->kept = kept;
+}
+
+static void keep_event(Kept *kept, const TurnEvent *event) {
+    Attachment *attachments = ARENA_ARRAY(&kept->arena, Attachment, event->attachment_count + 1);
+    for (size_t i = 0; i < event->attachment_count; i++)
+        attachments[i].uri = str_copy(&kept->arena, event->attachments[i].uri);
+    KeptEvent copy = {.kind = event->kind,
+                      .text = str_copy(&kept->arena, event->text),
+                      .attachments = attachments,
+                      .attachment_count = event->attachment_count};
+    LIST_PUSH(&kept->arena, kept->events, kept->count, kept->capacity, copy);
+}
+
+static void drop_kept(Kept **place) {
+    Kept *kept = *place;
+    if (!kept)
+        return;
+    *place = kept->next;
+    arena_free(&kept->arena);
+    free(kept);
 }
 
 void planner_close(Planner *planner) {
+    if (!planner)
+        return;
+    while (planner->kept)
+        drop_kept(&planner->kept);
+    pthread_mutex_destroy(&planner->lock);
     free(planner);
 }
 
 Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
-    (void)planner;
     if (str_starts(config->cwd, S("/missing"))) {
         err_set(err, ERR_NOT_FOUND, "the folder %.*s is not there", STR_ARG(config->cwd));
         return NULL;
     }
     Session *session = calloc(1, sizeof *session);
+    session->planner = planner;
     session->id = str_copy(&session->arena, config->id);
     session->cwd = str_copy(&session->arena, config->cwd);
     session->io = io;
@@ -68,6 +142,13 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     buf_str(&session->model, config->model);
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
+    pthread_mutex_lock(&planner->lock);
+    Kept *kept = *find_kept(planner, session->id);
+    if (kept)
+        session->review = kept->review;
+    else
+        keep(planner, session->id, session->cwd);
+    pthread_mutex_unlock(&planner->lock);
     return session;
 }
 
@@ -90,6 +171,11 @@ Str session_id(const Session *session) {
 
 void session_set_review(Session *session, ReviewMode review) {
     session->review = review;
+    pthread_mutex_lock(&session->planner->lock);
+    Kept *kept = *find_kept(session->planner, session->id);
+    if (kept)
+        kept->review = review;
+    pthread_mutex_unlock(&session->planner->lock);
 }
 
 SessionOptions session_options(Session *session) {
@@ -116,6 +202,11 @@ void session_set_model(Session *session, Str model) {
     buf_str(&session->model, model);
 }
 
+bool session_is_loading(Session *session) {
+    (void)session;
+    return false;
+}
+
 bool session_is_busy(Session *session) {
     pthread_mutex_lock(&session->lock);
     bool is_busy = session->is_running;
@@ -123,7 +214,18 @@ bool session_is_busy(Session *session) {
     return is_busy;
 }
 
+static void record(Session *session, TurnEvent event) {
+    pthread_mutex_lock(&session->planner->lock);
+    Kept *kept = *find_kept(session->planner, session->id);
+    bool is_sample = event.kind == TURN_PLAN || (event.kind == TURN_TOOL && event.tool->is_first);
+    if (kept &&
+        (is_sample || event.kind == TURN_USER || event.kind == TURN_TEXT || event.kind == TURN_THOUGHT))
+        keep_event(kept, &event);
+    pthread_mutex_unlock(&session->planner->lock);
+}
+
 static void tell(Session *session, TurnEvent event) {
+    record(session, event);
     session->sink.event(session->sink.ctx, &event);
 }
 
@@ -344,8 +446,25 @@ static void run_command(Session *session, Str command, TurnDone *done) {
         say(session, TURN_TEXT, command);
 }
 
+static void begin(Session *session) {
+    pthread_mutex_lock(&session->planner->lock);
+    Kept *kept = keep(session->planner, session->id, session->cwd);
+    bool is_first = kept->turns++ == 0 && !kept->title.len;
+    if (is_first)
+        kept->title = str_copy(&kept->arena, str_slice(session->ask.text, 0, 60));
+    Str title = kept->title;
+    pthread_mutex_unlock(&session->planner->lock);
+    record(session, (TurnEvent){.kind = TURN_USER,
+                                .text = session->ask.text,
+                                .attachments = session->ask.attachments,
+                                .attachment_count = session->ask.attachment_count});
+    if (is_first)
+        tell(session, (TurnEvent){.kind = TURN_TITLE, .text = title});
+}
+
 static void *run_turn(void *ctx) {
     Session *session = ctx;
+    begin(session);
     TurnDone done = {.stop = TURN_STOP_END, .unified_diff = S(""), .backup_id = S("")};
     for (Str rest = session->ask.text; rest.len && !is_cancelled(session);) {
         size_t end = str_find_char(rest, ';', 0);
@@ -425,45 +544,137 @@ bool planner_context(Planner *planner, Str cwd, Str request, size_t most, Arena 
     return err_set(err, ERR_UNSUPPORTED, "not in the fake");
 }
 
-/* ---- what the fake has not ---- */
+/* ---- kept sessions ---- */
 
 static bool is_missing(Err *err) {
     return err_set(err, ERR_NOT_FOUND, "not in the fake");
 }
 
+bool planner_has_session(Planner *planner, Str id) {
+    pthread_mutex_lock(&planner->lock);
+    bool has = *find_kept(planner, id) != NULL;
+    pthread_mutex_unlock(&planner->lock);
+    return has;
+}
+
 Session *session_restore(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
-    (void)planner, (void)config, (void)io;
+    if (planner_has_session(planner, config->id))
+        return session_open(planner, config, io, err);
     is_missing(err);
     return NULL;
 }
 
 Session *session_fork(Planner *planner, Str source, const SessionConfig *config, FileIo io, Err *err) {
-    (void)planner, (void)source, (void)config, (void)io;
-    is_missing(err);
-    return NULL;
+    pthread_mutex_lock(&planner->lock);
+    const Kept *from = *find_kept(planner, source);
+    Kept *to = from ? keep(planner, config->id, config->cwd) : NULL;
+    for (size_t i = 0; to && i < from->count; i++)
+        keep_event(to, &(TurnEvent){.kind = from->events[i].kind,
+                                    .text = from->events[i].text,
+                                    .attachments = from->events[i].attachments,
+                                    .attachment_count = from->events[i].attachment_count});
+    if (to) {
+        to->title = str_copy(&to->arena, from->title);
+        to->turns = from->turns;
+        to->review = from->review;
+    }
+    pthread_mutex_unlock(&planner->lock);
+    return session_restore(planner, config, io, err);
 }
 
+static void replay_event(Session *session, TurnSink sink, const KeptEvent *event) {
+    static const PlanEntry PLAN[] = {{STR_INIT("look"), PLAN_COMPLETED}, {STR_INIT("edit"), PLAN_ACTIVE}};
+    ToolDiff diff = sample_diff(session);
+    ToolEvent tool = {.id = S("call-1"),
+                      .is_first = true,
+                      .title = S("Edit a.c"),
+                      .kind = TOOL_EDIT,
+                      .status = TOOL_COMPLETED,
+                      .text = S("because it was asked"),
+                      .diffs = &diff,
+                      .diff_count = 1};
+    sink.event(sink.ctx, &(TurnEvent){.kind = event->kind,
+                                      .text = event->text,
+                                      .attachments = event->attachments,
+                                      .attachment_count = event->attachment_count,
+                                      .plan = PLAN,
+                                      .plan_count = 2,
+                                      .tool = &tool});
+}
+
+/* Texts one by one, as they came. */
 bool session_replay(Session *session, TurnSink sink, Err *err) {
-    (void)session, (void)sink;
-    return is_missing(err);
+    if (session_is_busy(session))
+        return err_set(err, ERR_CONFLICT, "a turn is running");
+    pthread_mutex_lock(&session->planner->lock);
+    const Kept *kept = *find_kept(session->planner, session->id);
+    for (size_t i = 0; kept && i < kept->count; i++)
+        replay_event(session, sink, &kept->events[i]);
+    if (kept && kept->title.len)
+        sink.event(sink.ctx, &(TurnEvent){.kind = TURN_TITLE, .text = kept->title});
+    pthread_mutex_unlock(&session->planner->lock);
+    return true;
 }
 
+static SessionInfo info_of(const Kept *kept, Arena *arena) {
+    return (SessionInfo){.id = str_copy(arena, kept->id),
+                         .cwd = str_copy(arena, kept->cwd),
+                         .title = str_copy(arena, kept->title),
+                         .updated = kept->updated,
+                         .turns = kept->turns};
+}
+
+void session_info(Session *session, Arena *arena, SessionInfo *out) {
+    pthread_mutex_lock(&session->planner->lock);
+    const Kept *kept = *find_kept(session->planner, session->id);
+    *out = kept ? info_of(kept, arena)
+                : (SessionInfo){.id = str_copy(arena, session->id), .cwd = session->cwd, .title = S("")};
+    pthread_mutex_unlock(&session->planner->lock);
+}
+
+/* A cursor is the id of the last session given. */
 bool planner_sessions(Planner *planner, Str cwd, Str cursor, size_t most, Arena *arena, SessionPage *out,
                       Err *err) {
-    (void)planner, (void)cwd, (void)cursor, (void)most, (void)arena, (void)err;
-    *out = (SessionPage){.next = S("")};
-    return true;
+    *out = (SessionPage){.next = S(""), .items = ARENA_ARRAY(arena, SessionInfo, most + 1)};
+    pthread_mutex_lock(&planner->lock);
+    const Kept *kept = cursor.len ? *find_kept(planner, cursor) : planner->kept;
+    bool ok = kept || !cursor.len;
+    Str last = S("");
+    for (kept = cursor.len && kept ? kept->next : kept; kept; kept = kept->next) {
+        if (!kept->turns || (cwd.len && !str_eq(kept->cwd, cwd)))
+            continue;
+        if (out->count == most) {
+            out->next = last;
+            break;
+        }
+        last = str_copy(arena, kept->id);
+        out->items[out->count++] = info_of(kept, arena);
+    }
+    pthread_mutex_unlock(&planner->lock);
+    return ok || err_set(err, ERR_INVALID, "no such cursor");
 }
 
 bool planner_forget(Planner *planner, Str id, Err *err) {
-    (void)planner, (void)id, (void)err;
+    (void)err;
+    pthread_mutex_lock(&planner->lock);
+    drop_kept(find_kept(planner, id));
+    pthread_mutex_unlock(&planner->lock);
     return true;
 }
 
-bool planner_set_title(Planner *planner, Str id, Str title, Arena *arena, Str *kept, Err *err) {
-    (void)planner, (void)id, (void)title, (void)arena, (void)kept;
-    return is_missing(err);
+bool planner_set_title(Planner *planner, Str id, Str title, Arena *arena, Str *out, Err *err) {
+    *out = str_copy(arena, str_slice(str_trim(title), 0, 200));
+    if (!out->len)
+        return err_set(err, ERR_INVALID, "an empty title");
+    pthread_mutex_lock(&planner->lock);
+    Kept *kept = *find_kept(planner, id);
+    if (kept)
+        kept->title = str_copy(&kept->arena, *out);
+    pthread_mutex_unlock(&planner->lock);
+    return kept || is_missing(err);
 }
+
+/* ---- what the fake has not ---- */
 
 size_t planner_commands(const CommandInfo **out) {
     static const CommandInfo HELP = {.name = "help", .description = "Lists the commands"};
