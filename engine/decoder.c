@@ -379,7 +379,24 @@ static void compute_logits(const Step *step, float *logits) {
     decoder->ops->matmul(decoder->backend, &job, 1, decoder->normed, width, 1);
 }
 
-/* Enqueues one chunk and starts it. */
+static bool is_cancelled(const atomic_bool *cancel) {
+    return cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+}
+
+static bool stop_is_wanted(const void *cancel) {
+    return is_cancelled(cancel);
+}
+
+static void enqueue_step(Step *step, const int32_t *ids, float *logits) {
+    const Decoder *decoder = step->decoder;
+    decoder->ops->embed(decoder->backend, decoder->hidden, decoder->embedding, ids, step->n);
+    for (int layer = 0; layer < decoder->shape.layers && !step->is_done; layer++)
+        decoder->arch->run_layer(step, layer);
+    if (logits && !step->is_done && !is_cancelled(step->cancel))
+        compute_logits(step, logits);
+}
+
+/* Enqueues one chunk and starts it. A cancel that comes before its end makes all of it worthless. */
 static bool start_chunk(Decoder *decoder, const Kv *kv, const int32_t *ids, int n, size_t start,
                         const atomic_bool *cancel, float *logits, Err *err) {
     int32_t positions[DECODER_DEVICE_CHUNK];
@@ -394,13 +411,10 @@ static bool start_chunk(Decoder *decoder, const Kv *kv, const int32_t *ids, int 
                  .last_position = positions[n - 1],
                  .wants_last = logits != NULL,
                  .hidden = decoder->hidden};
-    decoder->ops->embed(decoder->backend, decoder->hidden, decoder->embedding, inputs.ids, n);
-    for (int layer = 0; layer < decoder->shape.layers && !step.is_done; layer++)
-        decoder->arch->run_layer(&step, layer);
-    bool is_cancelled = cancel && atomic_load_explicit(cancel, memory_order_relaxed);
-    if (logits && !step.is_done && !is_cancelled)
-        compute_logits(&step, logits);
-    if (!is_cancelled) {
+    backend_set_stop(decoder->backend, (BackendStop){stop_is_wanted, cancel});
+    enqueue_step(&step, inputs.ids, logits);
+    backend_set_stop(decoder->backend, (BackendStop){NULL, NULL});
+    if (!is_cancelled(cancel)) {
         backend_flush(decoder->backend);
         return true;
     }

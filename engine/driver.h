@@ -2,9 +2,9 @@
  * engine.c.
  *
  * A driver has models (shared, opened once per engine) and chats (one timeline each). Engine calls model_open
- * and model_close under its own lock; a chat's functions by one thread at a time, and sync, generate and
- * logits of drivers that use the device never two at once in an engine. The cancel flag given to chat_open
- * may be set by any thread at any time.
+ * and model_close one at a time; a chat's functions by one thread at a time, and sync, generate and logits of
+ * drivers that use the device never two at once in an engine, but for what happens while one gives way. The
+ * cancel flag given to chat_open may be set by any thread at any time.
  */
 #ifndef MUX_ENGINE_DRIVER_H
 #define MUX_ENGINE_DRIVER_H
@@ -30,6 +30,15 @@ typedef struct SyncReport {
     Difference difference;
 } SyncReport;
 
+/* What a chat's driver may ask of the engine. */
+typedef struct ChatHost {
+    const atomic_bool *cancel;
+    void *ctx;
+    /* Between two steps, nothing enqueued: lets those who wait for the device come first. False when the chat
+     * was cancelled meanwhile; it may not use the device any more then. */
+    bool (*give_way)(void *ctx);
+} ChatHost;
+
 typedef struct ModelOptions {
     size_t context;       /* most tokens of a chat; 0 = the model's own */
     const DType *kv_type; /* of keys and values; NULL = F16, or F32 for models all in F32 */
@@ -40,7 +49,7 @@ typedef struct Driver {
     bool uses_device; /* backend is NULL otherwise */
     void *(*model_open)(const ModelCard *card, const ModelOptions *options, Backend *backend, Err *err);
     void (*model_close)(void *model);
-    void *(*chat_open)(void *model, const atomic_bool *cancel, Err *err);
+    void *(*chat_open)(void *model, const ChatHost *host, Err *err); /* host is copied */
     void (*chat_close)(void *chat);
     void (*set_thinking)(void *chat, bool is_on); /* NULL: none of its models thinks */
     size_t (*context)(const void *chat);

@@ -28,7 +28,7 @@ typedef struct Loaded {
     char note[512];   /* why it is not on the GPU */
 } Loaded;
 
-/* One who wants to run on the device; lives on the stack of the waiting thread. */
+/* One who wants to run on the device; part of its chat, or on the stack of who loads. */
 typedef struct Waiter {
     struct Waiter *next;
 } Waiter;
@@ -36,10 +36,12 @@ typedef struct Waiter {
 struct Engine {
     Arena arena;
     EngineConfig config;
-    pthread_mutex_t lock; /* registry, loaded models, backend */
+    pthread_mutex_t load_lock; /* one load at a time; taken before `lock`, after the turn on the device */
+    pthread_mutex_t lock;      /* registry, list of loaded models, gpu_problem; never held for long */
     Registry registry;
     Loaded *loaded;
-    Backend *gpu, *host;   /* opened when first needed; host: what the configuration names, or "cpu" */
+    Backend *gpu, *host; /* both locks to write; opened when first needed; host: what the configuration names,
+                            or "cpu" */
     char gpu_problem[256]; /* not empty: it is not tried again */
     pthread_mutex_t queue_lock;
     pthread_cond_t queue_moved;
@@ -51,7 +53,8 @@ struct Chat {
     const Loaded *loaded;
     void *state; /* the driver's */
     atomic_bool cancel;
-    bool is_thinking;
+    Waiter place; /* in the queue */
+    bool has_turn, is_thinking;
     SyncReport last_sync;
     double load_ms;
 };
@@ -68,6 +71,7 @@ Engine *engine_open(const EngineConfig *config, Err *err) {
     engine->config.backend = str_copy(&engine->arena, config->backend);
     engine->config.gpu_options = str_copy(&engine->arena, config->gpu_options);
     engine->config.kv_type = str_copy(&engine->arena, config->kv_type);
+    pthread_mutex_init(&engine->load_lock, NULL);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->queue_lock, NULL);
     pthread_cond_init(&engine->queue_moved, NULL);
@@ -91,6 +95,7 @@ void engine_close(Engine *engine) {
     pthread_cond_destroy(&engine->queue_moved);
     pthread_mutex_destroy(&engine->queue_lock);
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->load_lock);
     arena_free(&engine->arena);
     free(engine);
 }
@@ -126,7 +131,7 @@ size_t engine_gpus(GpuCard *out, size_t most, Err *why) {
     return (size_t)count;
 }
 
-/* ---- loading, under engine->lock ---- */
+/* ---- loading, under engine->load_lock ---- */
 
 static Backend *open_backend(Engine *engine, const char *name, KernelError *failure) {
     BackendConfig config = {.name = name,
@@ -140,22 +145,34 @@ static bool open_host(Engine *engine, Err *err) {
     KernelError failure;
     bool is_named = engine->config.backend.len && !str_eq(engine->config.backend, S("cuda"));
     const char *name = is_named ? str_cstr(&engine->arena, engine->config.backend) : "cpu";
-    if (!engine->host)
-        engine->host = open_backend(engine, name, &failure);
+    if (!engine->host) {
+        Backend *host = open_backend(engine, name, &failure);
+        pthread_mutex_lock(&engine->lock);
+        engine->host = host;
+        pthread_mutex_unlock(&engine->lock);
+    }
     return engine->host || err_set(err, ERR_UNSUPPORTED, "%s", failure.text);
 }
 
 static bool open_gpu(Engine *engine, Err *err) {
     KernelError failure = {""};
-    if (!engine->gpu && !engine->gpu_problem[0]) {
-        engine->gpu = open_backend(engine, "cuda", &failure);
+    pthread_mutex_lock(&engine->lock);
+    bool is_wanted = !engine->gpu && !engine->gpu_problem[0];
+    pthread_mutex_unlock(&engine->lock);
+    Backend *gpu = is_wanted ? open_backend(engine, "cuda", &failure) : NULL;
+    pthread_mutex_lock(&engine->lock);
+    if (is_wanted) {
+        engine->gpu = gpu;
         memcpy(engine->gpu_problem, failure.text, sizeof failure.text);
     }
-    return engine->gpu_problem[0] ? err_set(err, ERR_UNSUPPORTED, "%s", engine->gpu_problem) : true;
+    bool ok = !engine->gpu_problem[0] || err_set(err, ERR_UNSUPPORTED, "%s", engine->gpu_problem);
+    pthread_mutex_unlock(&engine->lock);
+    return ok;
 }
 
 typedef enum Place { ON_HOST, ON_GPU, ON_GPU_IF_POSSIBLE } Place;
 
+/* Under engine->lock. */
 static Place place_of(const Engine *engine, const ModelCard *card) {
     KernelError why;
     if (str_eq(engine->config.backend, S("cuda")))
@@ -206,7 +223,9 @@ static bool load_on(Engine *engine, Loaded *loaded, Backend *backend, Err *err) 
 static bool load_somewhere(Engine *engine, Loaded *loaded, Err *err) {
     if (!loaded->driver->uses_device)
         return load_on(engine, loaded, NULL, err);
+    pthread_mutex_lock(&engine->lock);
     Place place = place_of(engine, loaded->card);
+    pthread_mutex_unlock(&engine->lock);
     bool was_lost = engine->gpu && backend_is_lost(engine->gpu);
     if (place != ON_HOST) {
         Err failure = {0};
@@ -228,12 +247,15 @@ static Loaded *load(Engine *engine, const ModelCard *card, Err *err) {
         err_set(err, ERR_NO_MEMORY, "out of memory while loading a model");
         return NULL;
     }
-    *loaded = (Loaded){.next = engine->loaded, .card = card, .driver = driver_of(card)};
+    *loaded = (Loaded){.card = card, .driver = driver_of(card)};
     if (!load_somewhere(engine, loaded, err)) {
         free(loaded);
         return NULL;
     }
+    pthread_mutex_lock(&engine->lock);
+    loaded->next = engine->loaded;
     engine->loaded = loaded;
+    pthread_mutex_unlock(&engine->lock);
     return loaded;
 }
 
@@ -255,14 +277,23 @@ static Loaded *find_loaded(Engine *engine, const ModelCard *card) {
     return loaded;
 }
 
+/* NULL: unknown (*card is NULL then, too) or not loaded. */
+static const Loaded *look_up(Engine *engine, Str model, const ModelCard **card, Err *err) {
+    pthread_mutex_lock(&engine->lock);
+    *card = registry_find(&engine->registry, model, err);
+    const Loaded *loaded = *card ? find_loaded(engine, *card) : NULL;
+    pthread_mutex_unlock(&engine->lock);
+    return loaded;
+}
+
 /* The caller has the turn on the device, unless the model is loaded or belongs on the host. */
 static const Loaded *find_or_load(Engine *engine, Str model, Err *err) {
-    pthread_mutex_lock(&engine->lock);
-    const ModelCard *card = registry_find(&engine->registry, model, err);
-    Loaded *loaded = card ? find_loaded(engine, card) : NULL;
+    const ModelCard *card;
+    pthread_mutex_lock(&engine->load_lock);
+    const Loaded *loaded = look_up(engine, model, &card, err);
     if (card && !loaded)
         loaded = load(engine, card, err);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->load_lock);
     return loaded;
 }
 
@@ -278,10 +309,9 @@ static void unlink_waiter(Engine *engine, const Waiter *me) {
     pthread_cond_broadcast(&engine->queue_moved);
 }
 
-/* Waits behind those who came before. False when cancelled meanwhile. */
-static bool enter_queue(Engine *engine, Waiter *me, const atomic_bool *cancel) {
+/* Under queue_lock. False when cancelled meanwhile: out of the queue again then. */
+static bool wait_in_queue(Engine *engine, Waiter *me, const atomic_bool *cancel) {
     *me = (Waiter){0};
-    pthread_mutex_lock(&engine->queue_lock);
     *engine->queue_end = me;
     engine->queue_end = &me->next;
     while (engine->queue != me && !atomic_load(cancel))
@@ -289,8 +319,15 @@ static bool enter_queue(Engine *engine, Waiter *me, const atomic_bool *cancel) {
     bool is_cancelled = atomic_load(cancel);
     if (is_cancelled)
         unlink_waiter(engine, me);
-    pthread_mutex_unlock(&engine->queue_lock);
     return !is_cancelled;
+}
+
+/* Waits behind those who came before. False when cancelled meanwhile. */
+static bool enter_queue(Engine *engine, Waiter *me, const atomic_bool *cancel) {
+    pthread_mutex_lock(&engine->queue_lock);
+    bool ok = wait_in_queue(engine, me, cancel);
+    pthread_mutex_unlock(&engine->queue_lock);
+    return ok;
 }
 
 static void leave_queue(Engine *engine, const Waiter *me) {
@@ -302,23 +339,55 @@ static void leave_queue(Engine *engine, const Waiter *me) {
 /* ---- chats ---- */
 
 /* A GPU takes the work of one thread at a time, so loading onto it waits for its turn, as chats do. Whoever
- * has a turn may take engine->lock, never the other way round. */
+ * has a turn may take the locks, never the other way round. */
 static const Loaded *open_model(Engine *engine, Str model, Err *err) {
     Waiter me;
     const atomic_bool never = false;
-    pthread_mutex_lock(&engine->lock);
-    const ModelCard *card = registry_find(&engine->registry, model, err);
-    const Loaded *loaded = card ? find_loaded(engine, card) : NULL;
-    bool uses_gpu = card && !loaded && driver_of(card)->uses_device && place_of(engine, card) != ON_HOST;
-    pthread_mutex_unlock(&engine->lock);
+    const ModelCard *card;
+    const Loaded *loaded = look_up(engine, model, &card, err);
     if (!card || loaded)
         return loaded;
+    pthread_mutex_lock(&engine->lock);
+    bool uses_gpu = driver_of(card)->uses_device && place_of(engine, card) != ON_HOST;
+    pthread_mutex_unlock(&engine->lock);
     if (uses_gpu)
         enter_queue(engine, &me, &never);
     loaded = find_or_load(engine, model, err);
     if (uses_gpu)
         leave_queue(engine, &me);
     return loaded;
+}
+
+bool engine_load(Engine *engine, Str model, LoadReport *out, Err *err) {
+    double start = os_monotonic_ms();
+    const Loaded *loaded = open_model(engine, model, err);
+    if (loaded && out)
+        *out = (LoadReport){.load_ms = os_monotonic_ms() - start, .file_bytes = loaded->card->file_bytes};
+    return loaded != NULL;
+}
+
+bool engine_has_loaded(Engine *engine, Str model) {
+    const ModelCard *card;
+    return look_up(engine, model, &card, NULL) != NULL;
+}
+
+/* For drivers: a chat at work lets those who wait go before it. */
+static bool give_way(void *ctx) {
+    Chat *chat = ctx;
+    Engine *engine = chat->engine;
+    bool ok = true;
+    pthread_mutex_lock(&engine->queue_lock);
+    if (chat->has_turn && chat->place.next) {
+        unlink_waiter(engine, &chat->place);
+        ok = chat->has_turn = wait_in_queue(engine, &chat->place, &chat->cancel);
+    }
+    pthread_mutex_unlock(&engine->queue_lock);
+    return ok;
+}
+
+static void *open_state(Chat *chat, const Loaded *loaded, Err *err) {
+    ChatHost host = {.cancel = &chat->cancel, .ctx = chat, .give_way = give_way};
+    return loaded->driver->chat_open(loaded->model, &host, err);
 }
 
 Chat *chat_open(Engine *engine, Str model, Err *err) {
@@ -334,7 +403,7 @@ Chat *chat_open(Engine *engine, Str model, Err *err) {
     chat->engine = engine;
     chat->loaded = loaded;
     atomic_init(&chat->cancel, false);
-    chat->state = loaded->driver->chat_open(loaded->model, &chat->cancel, err);
+    chat->state = open_state(chat, loaded, err);
     chat->load_ms = os_monotonic_ms() - start;
     if (!chat->state) {
         free(chat);
@@ -393,15 +462,17 @@ void chat_clear_cancel(Chat *chat) {
 
 /* ---- turns on the device ---- */
 
-static bool begin_turn(Chat *chat, Waiter *me, Err *err) {
+static bool begin_turn(Chat *chat, Err *err) {
     bool is_free = !chat->loaded->driver->uses_device;
-    return (is_free ? !atomic_load(&chat->cancel) : enter_queue(chat->engine, me, &chat->cancel)) ||
-           err_set(err, ERR_CANCELLED, "stopped");
+    bool ok = is_free ? !atomic_load(&chat->cancel) : enter_queue(chat->engine, &chat->place, &chat->cancel);
+    chat->has_turn = ok && !is_free;
+    return ok || err_set(err, ERR_CANCELLED, "stopped");
 }
 
-static void end_turn(Chat *chat, Waiter *me) {
-    if (chat->loaded->driver->uses_device)
-        leave_queue(chat->engine, me);
+static void end_turn(Chat *chat) {
+    if (chat->has_turn)
+        leave_queue(chat->engine, &chat->place);
+    chat->has_turn = false;
 }
 
 /* After its device was lost, a chat begins anew where the model can still be run. */
@@ -411,7 +482,7 @@ static bool revive(Chat *chat, Err *err) {
     if (!old->driver->uses_device || !backend_is_lost(old->backend))
         return true;
     const Loaded *fresh = find_or_load(engine, old->card->path.len ? old->card->path : old->card->name, err);
-    void *state = fresh ? fresh->driver->chat_open(fresh->model, &chat->cancel, err) : NULL;
+    void *state = fresh ? open_state(chat, fresh, err) : NULL;
     if (!state)
         return false;
     old->driver->chat_close(chat->state);
@@ -422,12 +493,11 @@ static bool revive(Chat *chat, Err *err) {
 }
 
 static bool sync_prompt(Chat *chat, const PromptInput *prompt, Err *err) {
-    Waiter me;
     chat->last_sync = (SyncReport){0};
-    if (!begin_turn(chat, &me, err))
+    if (!begin_turn(chat, err))
         return false;
     bool ok = revive(chat, err) && chat->loaded->driver->sync(chat->state, prompt, &chat->last_sync, err);
-    end_turn(chat, &me);
+    end_turn(chat);
     return ok;
 }
 
@@ -446,7 +516,6 @@ bool chat_sync_tokens(Chat *chat, const int32_t *ids, size_t count, Err *err) {
 
 bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *grammar, ChatSink sink,
                    Usage *usage, Err *err) {
-    Waiter me;
     Usage ignored;
     usage = usage ? usage : &ignored;
     *usage = (Usage){.prompt_tokens = chat->last_sync.prompt_tokens,
@@ -454,20 +523,19 @@ bool chat_generate(Chat *chat, const Sampling *sampling, const GrammarSpec *gram
                      .difference = chat->last_sync.difference,
                      .prompt_ms = chat->last_sync.prompt_ms,
                      .stop = STOP_CANCELLED};
-    if (!begin_turn(chat, &me, err))
+    if (!begin_turn(chat, err))
         return false;
     bool ok = chat->loaded->driver->generate(chat->state, sampling, grammar, sink, usage, err);
-    end_turn(chat, &me);
+    end_turn(chat);
     return ok;
 }
 
 const float *chat_logits(Chat *chat, size_t *vocabulary) {
-    Waiter me;
     *vocabulary = 0;
-    if (!begin_turn(chat, &me, NULL))
+    if (!begin_turn(chat, NULL))
         return NULL;
     const float *logits = chat->loaded->driver->logits(chat->state, vocabulary);
-    end_turn(chat, &me);
+    end_turn(chat);
     return logits;
 }
 
@@ -489,9 +557,8 @@ void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out) {
     memcpy(out->note, chat->loaded->note, sizeof out->note);
     if (!info.is_host)
         backend_memory(backend, &out->device_bytes, &own);
-    Waiter me;
-    if (measure_bandwidth && begin_turn(chat, &me, NULL)) {
+    if (measure_bandwidth && begin_turn(chat, NULL)) {
         out->read_bytes_per_second = backend_read_bandwidth(backend);
-        end_turn(chat, &me);
+        end_turn(chat);
     }
 }

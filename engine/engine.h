@@ -7,8 +7,9 @@
  * kept chat_generate(c, &sampling, &grammar, sink, &usage, &err); chat_close(c); engine_close(e);
  *
  * An Engine (loaded weights) may be used by many threads; a Chat (one mutable token timeline with its KV) by
- * one thread at a time, except chat_cancel, which any thread may call. One generation runs
- * at a time per engine; others wait their turn in order of arrival, token by token fairness is not promised.
+ * one thread at a time, except chat_cancel, which any thread may call. Chats share the device in slices: who
+ * is at work lets those who wait come first, in order of arrival, after a few tokens or a chunk of a prompt.
+ * What a chat computes does not depend on it.
  * Models are named by registry name ("mux-tiny", "echo"), by path to a .gguf file, "script:PATH", or
  * "synthetic:SHAPE:TYPE" (random weights, for measuring).
  *
@@ -67,6 +68,14 @@ size_t engine_models(Engine *engine, const ModelCard **out);
 /* Card of a name or path, reading the file's header if needed; NULL + sentence when it cannot serve.
  * Borrowed. */
 const ModelCard *engine_card(Engine *engine, Str model, Err *err);
+
+/* Brings the model's weights into memory, as chat_open would, and keeps them there until engine_close; at
+ * once when they are there. Takes seconds for large models; one load runs at a time, nobody who works waits
+ * for it. out may be NULL; only load_ms and file_bytes are filled in. */
+typedef struct LoadReport LoadReport;
+bool engine_load(Engine *engine, Str model, LoadReport *out, Err *err);
+/* Whether chat_open of this model needs to load nothing. */
+bool engine_has_loaded(Engine *engine, Str model);
 
 /* A GPU of this machine. */
 typedef struct GpuCard {
@@ -165,7 +174,7 @@ const float *chat_logits(Chat *chat, size_t *vocabulary);
 void chat_rewind(Chat *chat, size_t keep);
 size_t chat_length(const Chat *chat);
 
-typedef struct LoadReport {
+struct LoadReport {
     double load_ms;
     size_t weight_bytes; /* bytes of weights touched per generated token */
     size_t kv_bytes_per_token;
@@ -175,7 +184,7 @@ typedef struct LoadReport {
     size_t device_bytes;          /* device memory held now, all models and chats; 0 on a host */
     char backend[16], device[128];
     char note[512]; /* why it is not the GPU, when that was tried; empty otherwise */
-} LoadReport;
+};
 void chat_report(Chat *chat, bool measure_bandwidth, LoadReport *out);
 
 #endif

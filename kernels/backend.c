@@ -120,6 +120,11 @@ StepInputs backend_begin(Backend *backend, const int32_t *ids, const int32_t *po
     return backend->kind->begin(backend, ids, positions, n);
 }
 
+void backend_set_stop(Backend *backend, BackendStop stop) {
+    if (backend->kind->set_stop)
+        backend->kind->set_stop(backend, stop);
+}
+
 void backend_flush(Backend *backend) {
     if (backend->kind->flush)
         backend->kind->flush(backend);

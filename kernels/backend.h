@@ -117,6 +117,14 @@ typedef struct StepInputs {
     const int32_t *ids, *positions; /* [n] */
 } StepInputs;
 StepInputs backend_begin(Backend *backend, const int32_t *ids, const int32_t *positions, int n);
+/* Once is_wanted says true, a host leaves out what it has not begun of an operation: whatever the step
+ * computed since then means nothing, and ids chosen in it (route) may be any number. Asked by many threads.
+ * is_wanted NULL: never. Set between steps. */
+typedef struct BackendStop {
+    bool (*is_wanted)(const void *ctx);
+    const void *ctx;
+} BackendStop;
+void backend_set_stop(Backend *backend, BackendStop stop);
 /* Starts the work enqueued so far without waiting for it. */
 void backend_flush(Backend *backend);
 bool backend_wait(Backend *backend, KernelError *error);

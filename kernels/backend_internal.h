@@ -29,7 +29,8 @@ typedef struct BackendKind {
     Tensor (*random_matrix)(Backend *backend, Mem mem, size_t at, DType type, int64_t rows, int64_t cols,
                             uint64_t seed);
     StepInputs (*begin)(Backend *backend, const int32_t *ids, const int32_t *positions, int n);
-    void (*flush)(Backend *backend);         /* NULL: nothing is ever pending */
+    void (*set_stop)(Backend *backend, BackendStop stop); /* NULL: steps run to their end */
+    void (*flush)(Backend *backend);                      /* NULL: nothing is ever pending */
     void (*wait)(Backend *backend);          /* failures go to backend_fail; NULL: nothing is ever pending */
     bool (*is_lost)(const Backend *backend); /* NULL: never */
     double (*read_bandwidth)(Backend *backend);

@@ -11,6 +11,9 @@
 #include "engine/synthetic.h"
 #include "engine/tokenizer_file.h"
 
+/* Tokens that a chat generates before it lets those who wait come first. */
+#define SLICE_TOKENS 16
+
 typedef struct LocalModel {
     Gguf *file; /* NULL: synthetic */
     SyntheticModel synthetic;
@@ -28,7 +31,7 @@ typedef struct LocalModel {
 
 typedef struct LocalChat {
     LocalModel *model;
-    const atomic_bool *cancel;
+    ChatHost host;
     Kv kv;
     TokenList timeline;
     size_t evaluated; /* of the timeline: keys and values are there */
@@ -142,7 +145,7 @@ static void chat_close_local(void *opaque) {
     free(chat);
 }
 
-static void *chat_open_local(void *opaque, const atomic_bool *cancel, Err *err) {
+static void *chat_open_local(void *opaque, const ChatHost *host, Err *err) {
     LocalModel *model = opaque;
     const Shape *shape = &model->decoder.shape;
     LocalChat *chat = calloc(1, sizeof *chat);
@@ -150,7 +153,7 @@ static void *chat_open_local(void *opaque, const atomic_bool *cancel, Err *err) 
         err_set(err, ERR_NO_MEMORY, "out of memory for a chat");
         return NULL;
     }
-    *chat = (LocalChat){.model = model, .cancel = cancel};
+    *chat = (LocalChat){.model = model, .host = *host};
     size_t bytes = (size_t)shape->vocabulary * sizeof(float);
     bool ok = kv_open(&chat->kv, &model->kv, err);
     if (ok && !model->is_host)
@@ -201,6 +204,24 @@ static void rewind_local(void *opaque, size_t keep) {
         chat->logits_of = 0;
 }
 
+static bool give_way(const LocalChat *chat, Err *err) {
+    return chat->host.give_way(chat->host.ctx) || err_set(err, ERR_CANCELLED, "stopped");
+}
+
+/* All chunks of the timeline but the last; others may come in between. */
+static bool evaluate_chunks(LocalChat *chat, Err *err) {
+    Decoder *decoder = &chat->model->decoder;
+    size_t chunk = (size_t)decoder->chunk, done;
+    while (chat->timeline.count - chat->evaluated > chunk) {
+        bool ok = decoder_run(decoder, &chat->kv, chat->timeline.ids + chat->evaluated, chunk,
+                              chat->evaluated, chat->host.cancel, NULL, &done, err);
+        chat->evaluated += done;
+        if (!ok || !give_way(chat, err))
+            return false;
+    }
+    return true;
+}
+
 /* Starts what brings keys, values and logits up to the timeline's end; a device goes on by itself. */
 static bool evaluate_start(LocalChat *chat, Err *err) {
     size_t count = chat->timeline.count, done;
@@ -209,8 +230,10 @@ static bool evaluate_start(LocalChat *chat, Err *err) {
     if (chat->evaluated == count)
         chat->evaluated = count - 1;
     chat->logits_of = chat->host_logits_of = 0;
+    if (!evaluate_chunks(chat, err))
+        return false;
     bool ok = decoder_start(&chat->model->decoder, &chat->kv, chat->timeline.ids + chat->evaluated,
-                            count - chat->evaluated, chat->evaluated, chat->cancel, chat->logits.address,
+                            count - chat->evaluated, chat->evaluated, chat->host.cancel, chat->logits.address,
                             &done, err);
     chat->evaluated += done;
     if (ok)
@@ -352,7 +375,7 @@ typedef struct Generation {
 } Generation;
 
 static bool is_cancelled(const LocalChat *chat) {
-    return atomic_load_explicit(chat->cancel, memory_order_relaxed);
+    return atomic_load_explicit(chat->host.cancel, memory_order_relaxed);
 }
 
 static bool open_mask(Generation *g, const GrammarSpec *grammar, size_t most, Err *err) {
@@ -466,6 +489,8 @@ static bool run(Generation *g, size_t most, Err *err) {
         }
         if (is_cancelled(chat))
             return err_set(err, ERR_CANCELLED, "stopped");
+        if (g->usage->output_tokens % SLICE_TOKENS == 0 && !give_way(chat, err))
+            return false;
         int32_t id = choose(g, &was_forced, err);
         if (id < 0)
             return false;

@@ -157,13 +157,13 @@ static void *script_model_open(const ModelCard *card, const ModelOptions *option
 
 /* ---- chats ---- */
 
-static void *script_chat_open(void *model, const atomic_bool *cancel, Err *err) {
+static void *script_chat_open(void *model, const ChatHost *host, Err *err) {
     ScriptChat *chat = calloc(1, sizeof *chat);
     if (!chat) {
         err_set(err, ERR_NO_MEMORY, "out of memory for a chat");
         return NULL;
     }
-    *chat = (ScriptChat){.model = model, .cancel = cancel};
+    *chat = (ScriptChat){.model = model, .cancel = host->cancel};
     return chat;
 }
 

@@ -112,6 +112,10 @@ bool cpu_reserve_workers(CpuBackend *cpu, size_t bytes) {
     return true;
 }
 
+static void cpu_set_stop(Backend *backend, BackendStop stop) {
+    pool_set_stop(((CpuBackend *)backend)->pool, stop);
+}
+
 typedef struct ReadJob {
     const CpuKernels *kernels;
     const char *bytes;
@@ -161,4 +165,5 @@ const BackendKind CPU_BACKEND = {.name = "cpu",
                                  .matrix = host_matrix,
                                  .random_matrix = host_random_matrix,
                                  .begin = host_begin,
+                                 .set_stop = cpu_set_stop,
                                  .read_bandwidth = cpu_read_bandwidth};

@@ -32,6 +32,7 @@ struct Pool {
     _Alignas(LINE) atomic_int next; /* first item nobody has taken */
     _Alignas(LINE) atomic_int sleepers;
     atomic_bool caller_sleeps, stop;
+    BackendStop end;
     PoolTask task;
     void *context;
     int items, threads;
@@ -75,10 +76,18 @@ static bool spin(const Pool *pool, bool is_worker, unsigned seen) {
     }
 }
 
+static bool is_over(const Pool *pool) {
+    return pool->end.is_wanted && pool->end.is_wanted(pool->end.ctx);
+}
+
+void pool_set_stop(Pool *pool, BackendStop stop) {
+    pool->end = stop;
+}
+
 static void take_items(Pool *pool, int worker) {
     for (;;) {
         int item = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (item >= pool->items)
+        if (item >= pool->items || is_over(pool))
             return;
         pool->task(pool->context, item, worker);
     }
@@ -153,7 +162,7 @@ static void wait_for_workers(Pool *pool) {
 
 void pool_run(Pool *pool, PoolTask task, void *context, int items) {
     if (pool->threads == 1 || items <= 1) {
-        for (int i = 0; i < items; i++)
+        for (int i = 0; i < items && !is_over(pool); i++)
             task(context, i, 0);
         return;
     }

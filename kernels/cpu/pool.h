@@ -7,7 +7,7 @@
 #ifndef MUX_KERNELS_CPU_POOL_H
 #define MUX_KERNELS_CPU_POOL_H
 
-#include <stdbool.h>
+#include "kernels/backend.h"
 
 typedef struct Pool Pool;
 typedef void (*PoolTask)(void *context, int item, int worker); /* worker: 0 .. threads - 1 */
@@ -15,6 +15,8 @@ typedef void (*PoolTask)(void *context, int item, int worker); /* worker: 0 .. t
 Pool *pool_open(int threads); /* the caller counts as one; NULL when threads or memory run out */
 void pool_close(Pool *pool);  /* NULL is fine */
 int pool_threads(const Pool *pool);
+/* Items that nobody has begun are left out once a stop is wanted. */
+void pool_set_stop(Pool *pool, BackendStop stop);
 /* One caller at a time; task must not call pool_run. */
 void pool_run(Pool *pool, PoolTask task, void *context, int items);
 

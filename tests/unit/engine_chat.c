@@ -92,6 +92,39 @@ static void shared_prefixes_are_reused(void) {
     arena_free(&arena);
 }
 
+/* A miss is told with its place and the words there; going on, or less of the same, is none. */
+static void differences_are_told(void) {
+    Arena arena = {0};
+    Err err = {0};
+    Usage usage;
+    Engine *engine = fake_engine(fake_model_file(&arena, &SMALL), S("cpu"));
+    Chat *chat = fake_chat(engine, S(""));
+    static const struct {
+        const char *text;
+        bool exists;
+        size_t at;
+        const char *had, *has;
+    } STEPS[] = {
+        {"abcdef", false, 0, "", ""},          {"abcdefgh", false, 0, "", ""},
+        {"abcdxxgh", true, 4, "efgh", "xxgh"}, {"abcd", false, 0, "", ""},
+        {"zbcd", true, 0, "abcd", "zbcd"},
+    };
+    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
+        sync_text(chat, str_of(STEPS[i].text));
+        CHECK_OK(chat_generate(chat, &(Sampling){.max_tokens = 1}, NULL, (ChatSink){0}, &usage, &err), err);
+        chat_rewind(chat, strlen(STEPS[i].text));
+        CHECK_INT(usage.difference.exists, STEPS[i].exists);
+        if (!STEPS[i].exists)
+            continue;
+        CHECK_INT(usage.difference.at, STEPS[i].at);
+        CHECK_STR(str_of(usage.difference.had), str_of(STEPS[i].had));
+        CHECK_STR(str_of(usage.difference.has), str_of(STEPS[i].has));
+    }
+    chat_close(chat);
+    engine_close(engine);
+    arena_free(&arena);
+}
+
 /* What was generated is part of the prefix of the next prompt. */
 static void generated_tokens_stay(void) {
     Arena arena = {0};
@@ -396,6 +429,7 @@ static void unknown_backends_are_refused(void) {
 static const TestCase CASES[] = {
     {"shared prefixes are reused", shared_prefixes_are_reused},
     {"generated tokens stay", generated_tokens_stay},
+    {"differences are told", differences_are_told},
     {"cancel between tokens keeps the timeline", cancel_between_tokens_keeps_the_timeline},
     {"limits are told", limits_are_told},
     {"pieces are whole UTF-8", pieces_are_whole_utf8},
