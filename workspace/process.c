@@ -284,6 +284,12 @@ void process_interrupt(Process *process) {
     wake(process->writer_wakes);
 }
 
+void process_forget_interrupts(Process *process) {
+    pthread_mutex_lock(&process->write_lock);
+    process->interrupts_written = process->interrupts_read = atomic_load(&process->interrupts);
+    pthread_mutex_unlock(&process->write_lock);
+}
+
 /* ---- the end ---- */
 
 void process_end_input(Process *process) {

@@ -40,6 +40,9 @@ bool process_read_line(Process *process, double timeout_ms, Str *out, Err *err);
 /* Ends one read and one write: those that wait now, else the next that would have to wait. Any number of
  * calls before that count as one. */
 void process_interrupt(Process *process);
+/* By the reading thread, before it looks at the flag whose setting an interrupt made known: what is set later
+ * interrupts for certain, what was set earlier does so no more. */
+void process_forget_interrupts(Process *process);
 /* Closes its stdin, which asks it to end: so that several end at the same time. */
 void process_end_input(Process *process);
 /* Closes its stdin, then SIGTERM 500 ms later, SIGKILL 1,500 ms later, to the whole group; what it leaves
