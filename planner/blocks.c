@@ -2,186 +2,77 @@
  * search/replace blocks. Blocks are forced to be verbatim and unique while they are written, then parsed,
  * located and checked (blocks_take.c). Of a reply that cannot be used, what failed is asked for once more
  * with the exact reason; when a file fails twice, in a form that is easier to get right: a definition by its
- * name, then the whole file if it is small. */
+ * name, then the whole file if it is small. A reply may call tools (tools.c) instead; it goes on with their
+ * results. */
 #include <string.h>
 
 #include "base/utf8.h"
+#include "planner/blocks_show.h"
 #include "planner/blocks_take.h"
-#include "planner/line_check.h"
-#include "planner/planner_internal.h"
+#include "planner/compaction.h"
 #include "planner/reply_stream.h"
+#include "planner/tools.h"
 
 enum {
-    MOST_FILES = 12,
-    LISTING_LINES = 60,
     MOST_TRIES = 4,
     FORCED_TRIES = 2,
     SMALL_FILE = 150,
-    MOST_CUT_REPLY = 400
+    MOST_CUT_REPLY = 400,
+    MOST_REPLIES = 25,
+    MOST_CALLS = 16, /* of one reply */
 };
 
-typedef struct Shown {
-    PromptFile *files;
-    GrammarFile *grammar;
-    size_t count;
-} Shown;
-
-/* ---- what the model gets to see ---- */
-
-static Str lf_text(Turn *turn, Str text) {
-    if (str_find_char(text, '\r', 0) == STR_NONE)
-        return text;
-    Buf out = {0};
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] != '\r' || i + 1 == text.len || text.ptr[i + 1] != '\n')
-            buf_char(&out, text.ptr[i]);
-    Str s = buf_copy(&out, &turn->arena);
-    buf_free(&out);
-    return s;
-}
-
-static Str listing_text(Turn *turn) {
-    Buf out = {0};
-    for (size_t i = 0; i < turn->listing.count && i < LISTING_LINES; i++)
-        buf_printf(&out, "%.*s\n", STR_ARG(turn->listing.paths[i]));
-    if (turn->listing.count > LISTING_LINES)
-        buf_printf(&out, "... and %zu more\n", turn->listing.count - LISTING_LINES);
-    Str s = buf_copy(&out, &turn->arena);
-    buf_free(&out);
-    return s;
-}
-
-/* The part of a long text around the first line that holds a name of the request, cut at lines, about
- * max_bytes long. */
-static void cut_part(const Request *r, Str text, size_t max_bytes, PromptFile *file) {
-    size_t hit = 0;
-    for (size_t n = 0; n < r->name_count; n++) {
-        size_t at = find_word(text, r->names[n], 0);
-        if (at != STR_NONE) {
-            hit = at;
-            break;
-        }
-    }
-    size_t begin = hit > max_bytes / 2 ? hit - max_bytes / 2 : 0;
-    while (begin > 0 && text.ptr[begin - 1] != '\n')
-        begin--;
-    size_t end = begin + max_bytes < text.len ? begin + max_bytes : text.len;
-    while (end < text.len && end > begin && text.ptr[end - 1] != '\n')
-        end--;
-    file->text = str_slice(text, begin, end);
-    file->first_line = 1;
-    for (size_t i = 0; i < begin; i++)
-        file->first_line += text.ptr[i] == '\n';
-    file->last_line = file->first_line;
-    for (size_t i = begin; i + 1 < end; i++)
-        file->last_line += text.ptr[i] == '\n';
-}
-
-/* Whole when it fits into the tokens left, else the telling part, else not at all. */
-static bool show_file(Turn *turn, FileWork *file, size_t *tokens_left, Shown *shown, Err *err) {
-    Str text = lf_text(turn, file->seen.text);
-    PromptFile *entry = &shown->files[shown->count];
-    *entry = (PromptFile){.path = file->path.relative, .text = text};
-    entry->language = file->language == LANGUAGE_NONE ? S("") : str_of(language_name(file->language));
-    size_t tokens;
-    if (!chat_count(turn->chat, text, &tokens, err))
-        return false;
-    if (tokens + 32 > *tokens_left) {
-        if (*tokens_left < 512)
-            return true;
-        cut_part(&turn->request, text, *tokens_left * 2, entry);
-        if (!chat_count(turn->chat, entry->text, &tokens, err))
-            return false;
-        if (tokens + 32 > *tokens_left)
-            return true;
-        turn_thought(turn, str_printf(&turn->arena, "%.*s is shown in part (lines %zu to %zu).\n",
-                                      STR_ARG(file->path.relative), entry->first_line, entry->last_line));
-    }
-    *tokens_left -= tokens + 32;
-    shown->grammar[shown->count] = (GrammarFile){file->path.relative, text};
-    shown->count++;
-    return true;
-}
-
-static void tell_reading(Turn *turn, const Shown *shown) {
-    if (shown->count == 0)
-        return;
-    ToolLocation *locations = ARENA_ARRAY(&turn->arena, ToolLocation, shown->count);
-    Buf names = {0};
-    for (size_t i = 0; i < shown->count; i++) {
-        locations[i] = (ToolLocation){
-            str_printf(&turn->arena, "%.*s/%.*s", STR_ARG(ws_root(turn->ws)), STR_ARG(shown->files[i].path)),
-            shown->files[i].first_line};
-        buf_printf(&names, "%s%.*s", i ? ", " : "", STR_ARG(shown->files[i].path));
-    }
-    ToolEvent event = {.id = turn_tool_id(turn),
-                       .is_first = true,
-                       .kind = TOOL_READ,
-                       .status = TOOL_COMPLETED,
-                       .locations = locations,
-                       .location_count = shown->count};
-    event.title = str_printf(&turn->arena, "Read %zu file%s", shown->count, shown->count == 1 ? "" : "s");
-    event.text = buf_copy(&names, &turn->arena);
-    buf_free(&names);
-    turn_tool(turn, &event);
-}
-
-static size_t token_budget(Turn *turn) {
-    size_t budget = chat_context(turn->chat) / 4 * 3;
-    size_t most = turn->session->planner->config.prompt_tokens_max;
-    if (most && most < budget)
-        budget = most;
-    size_t overhead = 700; /* system prompt, listing, request, marks */
-    return budget > overhead ? budget - overhead : 0;
-}
-
-static bool choose_files(Turn *turn, Shown *shown, Err *err) {
-    Ranking ranking;
-    if (!context_rank(turn->ws, &turn->request, &turn->listing, MOST_FILES, &turn->session->cancelled,
-                      &turn->arena, &ranking, err))
-        return false;
-    size_t left = token_budget(turn);
-    size_t most = ranking.count + turn->attachment_count;
-    shown->files = ARENA_ARRAY(&turn->arena, PromptFile, most + 1);
-    shown->grammar = ARENA_ARRAY(&turn->arena, GrammarFile, most + 1);
-    for (size_t i = 0; i < ranking.count; i++) {
-        Err why = {0};
-        FileWork *file = turn_file(turn, ranking.items[i].path, &why);
-        if (!file) {
-            turn_thought(turn, str_printf(&turn->arena, "Left out: %s\n", why.text));
-            continue;
-        }
-        if (!show_file(turn, file, &left, shown, err))
-            return false;
-    }
-    tell_reading(turn, shown);
-    return true;
-}
+typedef struct Loop {
+    Turn *turn;
+    Str system;
+    bool has_tools;
+    Taken taken;
+    int attempt;
+    size_t replies;
+} Loop;
 
 /* ---- asking ---- */
 
 typedef struct Reply {
     EditList edits;
+    const ToolCall *calls;
+    size_t call_count;
     Str text;                  /* as generated, for the history */
     bool is_malformed, is_cut; /* cut: the context was full */
     Err problem;
 } Reply;
 
-/* Replies are forced into blocks, unless they come from a script or another form was asked for. */
-static bool generate(Turn *turn, const Shown *shown, int attempt, Reply *reply, Err *err) {
-    GrammarSpec grammar = {.form = FORM_BLOCKS,
-                           .files = shown->grammar,
-                           .file_count = shown->count,
-                           .allow_new_files = true,
-                           .edits_only = attempt > 0};
+/* Replies are forced into blocks of the files that the model saw, unless they come from a script or another
+ * form was asked for. Calls of tools are prose to the grammar. */
+static GrammarSpec blocks_form(const Loop *loop) {
+    Turn *turn = loop->turn;
+    GrammarFile *files = ARENA_ARRAY(&turn->arena, GrammarFile, turn->file_count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < turn->file_count; i++) {
+        const FileWork *file = turn->files[i];
+        if (file->is_shown && !file->is_new)
+            files[count++] = (GrammarFile){file->path.relative, blocks_lf(turn, file->seen.text)};
+    }
+    return (GrammarSpec){.form = FORM_BLOCKS,
+                         .files = files,
+                         .file_count = count,
+                         .allow_new_files = true,
+                         .edits_only = loop->attempt > 0};
+}
+
+static bool generate(Loop *loop, Reply *reply, Err *err) {
+    Turn *turn = loop->turn;
     Sampling sampling = {.seed = turn->session->planner->config.seed};
     ReplyStream stream;
-    bool is_free = chat_card(turn->chat)->is_scripted || attempt >= FORCED_TRIES;
-    reply_stream_begin(&stream, turn, is_free ? EDIT_ANY : EDIT_BLOCKS);
+    bool is_free = chat_card(turn->chat)->is_scripted || loop->attempt >= FORCED_TRIES;
+    GrammarSpec grammar = {0};
+    if (!is_free)
+        grammar = blocks_form(loop);
+    reply_stream_begin(&stream, turn, is_free ? EDIT_ANY : EDIT_BLOCKS, loop->has_tools);
     Usage usage = {0};
-    const GrammarSpec *form = is_free ? NULL : &grammar;
     ChatSink sink = {.ctx = &stream, .text = reply_stream_feed};
-    bool ok = chat_generate(turn->chat, &sampling, form, sink, &usage, err);
+    loop->replies++;
+    bool ok = chat_generate(turn->chat, &sampling, is_free ? NULL : &grammar, sink, &usage, err);
     turn_add_usage(turn, &usage);
     *reply = (Reply){0};
     bool parsed = reply_stream_finish(&stream, &reply->edits, &reply->text, &reply->problem);
@@ -189,24 +80,24 @@ static bool generate(Turn *turn, const Shown *shown, int attempt, Reply *reply, 
         return false;
     if (usage.escaped_blocks)
         turn_thought(turn, S("A block ends at text that repeats to the end of its file.\n"));
+    reply->calls = stream.calls.calls;
+    reply->call_count = stream.calls.count;
     reply->is_malformed = !parsed;
     reply->is_cut = usage.stop == STOP_LENGTH;
     turn->has_hit_length |= reply->is_cut;
+    turn->reply = reply->edits.prose;
     return true;
-}
-
-static void push_history(Turn *turn, Role role, Str text) {
-    history_push(turn->session, role, text);
 }
 
 /* System prompt, what was said so far, the new message. Old turns are dropped when the prompt does not fit.
  */
-static bool sync_prompt(Turn *turn, Err *err) {
+static bool sync_prompt(Loop *loop, Err *err) {
+    Turn *turn = loop->turn;
     Session *s = turn->session;
     for (;;) {
         const History *history = &s->history;
         Message *messages = ARENA_ARRAY(&turn->arena, Message, history->count + 1);
-        messages[0] = (Message){ROLE_SYSTEM, prompt_full_system()};
+        messages[0] = (Message){ROLE_SYSTEM, loop->system};
         for (size_t i = 0; i < history->count; i++)
             messages[i + 1] = history->items[i].message;
         Err why = {0};
@@ -219,6 +110,59 @@ static bool sync_prompt(Turn *turn, Err *err) {
         turn_left_out(turn, S("the oldest turn no longer fits into the context"));
         turn_thought(turn, S("The oldest turn no longer fits into the context and was left out.\n"));
     }
+}
+
+/* Of a useless reply that filled the context only the beginning is kept: what comes next needs the room. */
+static bool ask(Loop *loop, Reply *reply, Err *err) {
+    if (turn_is_cancelled(loop->turn))
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    if (!sync_prompt(loop, err) || !generate(loop, reply, err))
+        return false;
+    bool is_useless = !reply->call_count && (reply->is_malformed || reply->edits.count == 0);
+    size_t kept = is_useless && reply->is_cut ? MOST_CUT_REPLY : reply->text.len;
+    Str text = str_slice(reply->text, 0, kept);
+    history_push(loop->turn->session, ROLE_ASSISTANT, str_slice(text, 0, utf8_complete(text)));
+    return true;
+}
+
+/* ---- calls of tools ---- */
+
+static void push_answer(Turn *turn, Buf *answer) {
+    history_push(turn->session, ROLE_USER, buf_text(answer));
+}
+
+/* Edits that stand before the calls are taken first. */
+static void take_early_edits(Loop *loop, const Reply *reply, Buf *answer) {
+    Err problem = reply->problem;
+    if (!reply->is_malformed && reply->edits.count == 0)
+        return;
+    bool ok = !reply->is_malformed && take_edits(loop->turn, &loop->taken, &reply->edits, &problem);
+    loop->taken.has_failed = !ok;
+    loop->turn->tools.patch_problem = ok ? (Err){0} : problem;
+    if (ok)
+        buf_cstr(answer, "The edits of your reply fit and are kept; do not send them again.\n");
+    else
+        buf_printf(answer, "The edits of your reply do not fit: %s\n", problem.text);
+}
+
+static bool run_calls(Loop *loop, const Reply *reply, Err *err) {
+    Turn *turn = loop->turn;
+    Buf answer = {0};
+    take_early_edits(loop, reply, &answer);
+    bool ok = true;
+    for (size_t i = 0; i < reply->call_count && ok; i++) {
+        ToolCall call = reply->calls[i];
+        ToolResult result = {.text = S("this call was not run: too many at once")};
+        if (call.is_open && reply->is_cut)
+            call.problem = S("the reply was cut at the token limit; make the call shorter");
+        ok = i >= MOST_CALLS || tools_run(turn, &call, &result, err);
+        if (ok)
+            prompt_tool_result(result.text, &answer);
+    }
+    if (ok)
+        push_answer(turn, &answer);
+    buf_free(&answer);
+    return ok;
 }
 
 /* ---- tries ---- */
@@ -236,28 +180,35 @@ static bool wants_change(const Request *r) {
     return false;
 }
 
-/* One try: generate, parse, locate, build. True when the reply can be used; problem says why not. Of a
- * useless reply that filled the context only the beginning is kept: the next try needs the room. */
-static bool try_reply(Turn *turn, const Shown *shown, int attempt, Taken *taken, bool *failed, Err *problem,
-                      Err *err) {
-    Reply reply;
-    *failed = !sync_prompt(turn, err) || !generate(turn, shown, attempt, &reply, err);
-    if (*failed)
-        return false;
-    bool is_useless = reply.is_malformed || reply.edits.count == 0;
-    size_t kept = is_useless && reply.is_cut ? MOST_CUT_REPLY : reply.text.len;
-    push_history(turn, ROLE_ASSISTANT,
-                 str_slice(reply.text, 0, utf8_complete(str_slice(reply.text, 0, kept))));
-    turn->reply = reply.edits.prose;
-    taken->failed = NULL;
-    if (reply.is_malformed) {
-        *problem = reply.problem;
+/* An answer without edits is one when nothing failed before it, and nothing was asked for or something was
+ * done. */
+static bool check_no_edit(const Loop *loop, Err *problem) {
+    const Turn *turn = loop->turn;
+    if (turn->tools.patch_problem.code) {
+        *problem = turn->tools.patch_problem;
         return false;
     }
     bool is_asked = !chat_card(turn->chat)->is_scripted && wants_change(&turn->request);
-    if (reply.edits.count == 0 && (is_asked || taken->replies))
+    bool has_done = loop->taken.count || turn->tools.has_acted;
+    if (loop->taken.has_failed || (is_asked && !has_done))
         return err_set(problem, ERR_INVALID, "it holds no edit");
-    return take_edits(turn, taken, &reply.edits, problem);
+    return true;
+}
+
+/* Parses, locates and builds. True when the reply can be used; problem says why not. */
+static bool take_reply(Loop *loop, const Reply *reply, Err *problem) {
+    loop->taken.failed = NULL;
+    if (reply->is_malformed) {
+        *problem = reply->problem;
+        loop->taken.has_failed = true;
+        return false;
+    }
+    if (reply->edits.count == 0 && !check_no_edit(loop, problem))
+        return false;
+    bool ok = take_edits(loop->turn, &loop->taken, &reply->edits, problem);
+    loop->taken.has_failed = !ok;
+    loop->turn->tools.patch_problem = (Err){0};
+    return ok;
 }
 
 static size_t line_count(Str text) {
@@ -281,41 +232,96 @@ static bool choose_form(const Taken *taken, int attempt, RetryForm *form) {
     return *form == RETRY_SYMBOL || line_count(file->seen.text) <= SMALL_FILE;
 }
 
-static void ask_again(Turn *turn, const Taken *taken, const Err *problem, RetryForm form) {
+static void ask_again(Loop *loop, const Err *problem, RetryForm form) {
+    const Taken *taken = &loop->taken;
     Buf retry = {0}, kept = {0};
     taken_list(taken, &kept);
     prompt_full_retry(str_of(problem->text), buf_text(&kept), form,
                       taken->failed ? taken->failed->path.relative : S(""), &retry);
-    push_history(turn, ROLE_USER, buf_text(&retry));
+    push_answer(loop->turn, &retry);
     buf_free(&kept);
     buf_free(&retry);
 }
 
+/* ---- the loop ---- */
+
+/* The turn ends although the model is not done: what fits of its edits is what there is to review. */
+static void keep_what_fits(Loop *loop) {
+    Err problem;
+    EditList none = {.prose = loop->turn->reply};
+    if (loop->taken.count)
+        take_edits(loop->turn, &loop->taken, &none, &problem);
+}
+
+static bool check_replies(Loop *loop) {
+    Turn *turn = loop->turn;
+    size_t most = turn->session->planner->config.most_requests;
+    most = most ? most : MOST_REPLIES;
+    if (loop->replies < most)
+        return true;
+    turn->has_hit_requests = true;
+    turn_note(turn, str_printf(&turn->arena,
+                               "The turn ended after %zu replies of the model, the most allowed "
+                               "(--max-requests); ask to go on.",
+                               most));
+    keep_what_fits(loop);
+    return false;
+}
+
+static bool run_loop(Loop *loop, Err *err) {
+    Turn *turn = loop->turn;
+    for (;;) {
+        Reply reply;
+        Err problem = {0};
+        RetryForm form;
+        if (!check_replies(loop))
+            return true;
+        if (!ask(loop, &reply, err))
+            return false;
+        if (reply.call_count) {
+            if (!run_calls(loop, &reply, err))
+                return false;
+            if (!turn->tools.is_looping)
+                continue;
+            turn_problem(turn, S("The model repeats the same call without getting on, so the turn was ended; "
+                                 "say more precisely what to do."));
+            return true;
+        }
+        if (take_reply(loop, &reply, &problem))
+            return true;
+        turn_thought(turn, str_printf(&turn->arena, "The reply could not be used: %s\n", problem.text));
+        loop->attempt++;
+        if (loop->attempt == MOST_TRIES || !choose_form(&loop->taken, loop->attempt, &form)) {
+            turn_problem(turn, str_of(problem.text));
+            return true;
+        }
+        ask_again(loop, &problem, form);
+    }
+}
+
+/* Which tools there are stands in the system prompt, so that it stays the same for a session. */
+static bool prepare(Loop *loop, Err *err) {
+    Turn *turn = loop->turn;
+    Buf system = {0}, user = {0};
+    buf_str(&system, prompt_full_system());
+    size_t plain = system.len, tokens = 0;
+    bool ok = tools_describe(turn, &system, err);
+    loop->has_tools = system.len > plain;
+    loop->system = buf_copy(&system, &turn->arena);
+    buf_free(&system);
+    ok = ok && history_make_room(turn, err) && chat_count(turn->chat, loop->system, &tokens, err) &&
+         blocks_show(turn, tokens, &user, err);
+    if (ok)
+        push_answer(turn, &user);
+    buf_free(&user);
+    return ok;
+}
+
 bool blocks_run(Turn *turn, Err *err) {
     turn->must_be_whole = true;
-    Shown shown = {0};
-    if (!choose_files(turn, &shown, err))
-        return false;
-    Buf user = {0};
-    prompt_full_user(listing_text(turn), shown.files, shown.count, turn->request.text, &user);
-    push_history(turn, ROLE_USER, buf_text(&user));
-    buf_free(&user);
-    Taken taken = {0};
-    Err problem = {0};
-    for (int attempt = 0; attempt < MOST_TRIES; attempt++) {
-        if (turn_is_cancelled(turn))
-            return err_set(err, ERR_CANCELLED, "cancelled");
-        bool failed;
-        RetryForm form;
-        if (try_reply(turn, &shown, attempt, &taken, &failed, &problem, err))
-            return true;
-        if (failed)
-            return false;
-        turn_thought(turn, str_printf(&turn->arena, "The reply could not be used: %s\n", problem.text));
-        if (attempt + 1 == MOST_TRIES || !choose_form(&taken, attempt + 1, &form))
-            break;
-        ask_again(turn, &taken, &problem, form);
-    }
-    turn_problem(turn, str_of(problem.text));
-    return true;
+    Loop loop = {.turn = turn};
+    turn->tools.taken = &loop.taken;
+    bool ok = prepare(&loop, err) && run_loop(&loop, err);
+    turn->tools.taken = NULL;
+    return ok;
 }

@@ -352,6 +352,15 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
     return !problem->code;
 }
 
+bool taken_forget(Taken *taken, const FileWork *file) {
+    size_t kept = 0, count = taken->count;
+    for (size_t i = 0; i < count; i++)
+        if (taken->items[i].file != file && taken->items[i].target != file)
+            taken->items[kept++] = taken->items[i];
+    taken->count = kept;
+    return kept < count;
+}
+
 static size_t line_at(Str text, size_t at) {
     size_t line = 1;
     for (size_t i = 0; i < at && i < text.len; i++)

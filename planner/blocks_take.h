@@ -20,6 +20,7 @@ typedef struct TakeFailure {
     size_t times;
 } TakeFailure;
 
+/* Kept over the tries of a turn; named in Turn, so that tools can add to it. */
 typedef struct Taken {
     TakenEdit *items;
     size_t count, capacity;
@@ -28,12 +29,16 @@ typedef struct Taken {
     FileWork *failed; /* the file of the last problem; NULL: of none */
     size_t failed_times;
     size_t replies;
+    bool has_failed; /* not all edits of the last reply or patch fitted */
 } Taken;
 
 /* Adds a reply's edits: one that touches what an edit of an earlier reply touched takes its place. True: all
  * fit, and the turn's files hold their new texts. False: problem says why, quoting the file where it helps;
  * no file is changed, and what fitted is remembered. */
 bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem);
+
+/* Drops what is remembered of a file; false when there was nothing. */
+bool taken_forget(Taken *taken, const FileWork *file);
 
 /* What is remembered, a line for each edit: "- a.py, lines 3 to 5". */
 void taken_list(const Taken *taken, Buf *out);

@@ -26,6 +26,12 @@ struct Planner {
     bool has_told;     /* the first turn has said what `keeping` holds */
 };
 
+/* What the user said once and for all about commands of one name or a tool (tools.c). */
+typedef struct ToolAnswer {
+    Str key;
+    bool is_allowed;
+} ToolAnswer;
+
 struct Session {
     Session *next_open;
     Planner *planner;
@@ -64,6 +70,8 @@ struct Session {
     uint64_t *answer_ids; /* what answer points to */
     char *answer_text;
     bool allows_all, rejects_all; /* "always" answers */
+    ToolAnswer *tool_answers;
+    size_t tool_answer_count, tool_answer_capacity;
 
     atomic_bool cancelled;
     _Atomic(Chat *) running_chat; /* what turn_cancel stops */
@@ -76,6 +84,7 @@ typedef struct FileWork {
     FileText seen;
     Language language;
     bool is_new;
+    bool is_shown; /* the model saw its text, or a part of it */
     Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
     bool is_deleted; /* the file goes; new_text is empty */
     Path moved_to;   /* the file leaves its path and becomes this one, with new_text; empty: it stays */
@@ -86,6 +95,18 @@ typedef struct FileWork {
     Str rationale;
     bool is_accepted;
 } FileWork;
+
+/* What tools.c and the loop remember of a turn. */
+typedef struct TurnTools {
+    struct Taken *taken; /* the edits that fit so far; propose_patch adds to them */
+    Err patch_problem;   /* of the last propose_patch; without a code: it fit */
+    const McpTool *mcp;
+    size_t mcp_count;
+    struct ToolTrace *traces;
+    size_t trace_count, trace_capacity;
+    bool has_acted;  /* something was run that may have done what was asked */
+    bool is_looping; /* the model repeats itself although it was told */
+} TurnTools;
 
 typedef struct Turn {
     Session *session;
@@ -110,6 +131,7 @@ typedef struct Turn {
     size_t left_out_count, left_out_capacity;
     PlanEntry plan[5];
     TurnUsage usage;
+    TurnTools tools;
     Str reply;             /* full style: the model's prose of the last reply */
     bool has_hit_length;   /* a reply was cut at the token limit */
     bool has_hit_requests; /* PlannerConfig.most_requests */

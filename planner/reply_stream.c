@@ -2,9 +2,10 @@
 
 enum { HELD_LINES = 3 };
 
-void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format) {
-    *stream = (ReplyStream){.turn = turn};
+void reply_stream_begin(ReplyStream *stream, Turn *turn, EditFormat format, bool has_tools) {
+    *stream = (ReplyStream){.turn = turn, .has_tools = has_tools};
     edit_begin(&stream->parser, format, &turn->arena);
+    tool_calls_begin(&stream->calls, &turn->arena);
 }
 
 /* Prose that no edit can take back any more goes to the user; the last `held` lines stay. */
@@ -13,6 +14,22 @@ static void release(ReplyStream *s, size_t held) {
     while (s->shown + held < count)
         turn_text(s->turn, edit_prose_line(&s->parser, s->shown++));
     s->shown = s->shown < count ? s->shown : count;
+}
+
+/* What is left when calls are taken out; a line that only comes behind them was made up. */
+static void take_text(ReplyStream *s, Str line) {
+    if (!s->has_tools) {
+        buf_str(&s->all, line);
+        edit_feed(&s->parser, line);
+        return;
+    }
+    Buf prose = {0};
+    size_t calls = s->calls.count;
+    tool_calls_feed(&s->calls, line, &prose);
+    if (!tool_calls_wait(&s->calls) || s->calls.count > calls)
+        buf_str(&s->all, line);
+    edit_feed(&s->parser, buf_text(&prose));
+    buf_free(&prose);
 }
 
 /* line holds its "\n" except at the very end of the reply. */
@@ -34,8 +51,7 @@ static void take_line(ReplyStream *s, Str line) {
         if (str_trim(line).len == 0)
             return;
     }
-    buf_str(&s->all, line);
-    edit_feed(&s->parser, line);
+    take_text(s, line);
     release(s, HELD_LINES);
 }
 
@@ -48,12 +64,18 @@ bool reply_stream_feed(void *ctx, Str piece) {
             buf_clear(&s->line);
         }
     }
-    return true;
+    return !tool_calls_wait(&s->calls);
 }
 
 bool reply_stream_finish(ReplyStream *s, EditList *edits, Str *text, Err *err) {
     if (s->line.len)
         take_line(s, buf_text(&s->line));
+    if (s->has_tools) {
+        Buf prose = {0};
+        tool_calls_finish(&s->calls, &prose);
+        edit_feed(&s->parser, buf_text(&prose));
+        buf_free(&prose);
+    }
     *text = buf_copy(&s->all, &s->turn->arena);
     bool ok = edit_finish(&s->parser, edits, err);
     release(s, 0);

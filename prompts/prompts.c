@@ -82,7 +82,19 @@ static void print_file(const PromptFile *file, Buf *out) {
     buf_char(out, '\n');
 }
 
-void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str request, Buf *out) {
+void prompt_attached(Str name, Str text, Buf *out) {
+    size_t fence = fence_length(text);
+    buf_printf(out, "The user attached %.*s:\n", STR_ARG(name));
+    buf_repeat(out, '`', fence);
+    buf_char(out, '\n');
+    buf_str(out, text);
+    if (!str_ends(text, S("\n")) && text.len)
+        buf_char(out, '\n');
+    buf_repeat(out, '`', fence);
+    buf_char(out, '\n');
+}
+
+void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str notes, Str request, Buf *out) {
     if (listing.len) {
         buf_cstr(out, "Files of the repository:\n");
         buf_str(out, listing);
@@ -92,7 +104,8 @@ void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str re
         buf_cstr(out, "These are the files that matter most:\n\n");
     for (size_t i = 0; i < count; i++)
         print_file(&files[i], out);
-    buf_cstr(out, "Request: ");
+    buf_str(out, notes);
+    buf_cstr(out, notes.len ? "\nRequest: " : "Request: ");
     buf_str(out, request);
     buf_char(out, '\n');
 }

@@ -24,8 +24,21 @@ void prompt_labels(Str request, Str path, Str excerpt, int first_label, Buf *out
 
 /* The system prompt of the full style. Constant, so that its KV prefix is shared by all turns. */
 Str prompt_full_system(void);
-/* The user message: what changes least comes first (file list, files), the request last. */
-void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str request, Buf *out);
+/* The user message: what changes least comes first (file list, files), the request last. notes: whole lines
+ * on what else there is to know; may be empty. */
+void prompt_full_user(Str listing, const PromptFile *files, size_t count, Str notes, Str request, Buf *out);
+/* A text that is no file of the repository, for the notes. */
+void prompt_attached(Str name, Str text, Buf *out);
+/* A function that the model may call. */
+typedef struct PromptTool {
+    Str name, description;
+    Str schema; /* JSON text: the schema of its arguments */
+} PromptTool;
+/* What follows the system prompt where there are tools: their signatures and the form of a call. */
+void prompt_tools(const PromptTool *tools, size_t count, Buf *out);
+/* A result, as a part of the user message that answers calls. */
+void prompt_tool_result(Str text, Buf *out);
+
 /* What a retry asks for. */
 typedef enum RetryForm {
     RETRY_BLOCKS, /* search/replace blocks */

@@ -14,11 +14,33 @@ static void test_full(void) {
     Buf out = {0};
     PromptFile files[] = {{S("a.md"), S("see\n```c\nx\n```\n"), S("markdown"), 0, 0},
                           {S("b.c"), S("int b;"), S("c"), 7, 7}};
-    prompt_full_user(S("a.md\nb.c\n"), files, 2, S("Do it"), &out);
+    prompt_full_user(S("a.md\nb.c\n"), files, 2, S(""), S("Do it"), &out);
     CHECK_STR(buf_text(&out),
               S("Files of the repository:\na.md\nb.c\n\nThese are the files that matter "
                 "most:\n\na.md\n````markdown\nsee\n```c\nx\n"
                 "```\n````\n\nb.c\n```c\nint b;\n```\n(lines 7 to 7 of this file)\n\nRequest: Do it\n"));
+    buf_free(&out);
+}
+
+static void test_notes_stand_before_the_request(void) {
+    Buf out = {0}, notes = {0};
+    prompt_attached(S("https://a/b"), S("x ``` y"), &notes);
+    prompt_full_user(S(""), NULL, 0, buf_text(&notes), S("Do it"), &out);
+    CHECK_STR(buf_text(&out), S("The user attached https://a/b:\n````\nx ``` y\n````\n\nRequest: Do it\n"));
+    buf_free(&notes);
+    buf_free(&out);
+}
+
+static void test_tools(void) {
+    Buf out = {0};
+    PromptTool tools[] = {{S("a"), S("Say \"a\"."), S("{\"type\": \"object\"}")}};
+    prompt_tools(tools, 1, &out);
+    CHECK(str_contains(buf_text(&out), S("<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"a\", "
+                                         "\"description\": \"Say \\\"a\\\".\", \"parameters\": "
+                                         "{\"type\": \"object\"}}}\n</tools>\n")));
+    buf_clear(&out);
+    prompt_tool_result(S("x"), &out);
+    CHECK_STR(buf_text(&out), S("<tool_response>\nx\n</tool_response>\n"));
     buf_free(&out);
 }
 
@@ -39,5 +61,9 @@ static void test_retry(void) {
     buf_free(&out);
 }
 
-static const TestCase CASES[] = {{"labels", test_labels}, {"full", test_full}, {"retry", test_retry}};
+static const TestCase CASES[] = {{"labels", test_labels},
+                                 {"full", test_full},
+                                 {"notes_stand_before_the_request", test_notes_stand_before_the_request},
+                                 {"tools", test_tools},
+                                 {"retry", test_retry}};
 TEST_SUITE(PLANNER_PROMPTS_SUITE, "prompts", CASES);

@@ -1,0 +1,106 @@
+/* run_shell: a command in the client's terminal, where the user sees it, after he allowed it. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "planner/tools.h"
+
+enum { MOST_OUTPUT = 16 << 10, ASKED_OUTPUT = 256 << 10, MOST_COMMAND = 8 << 10, MOST_SECONDS = 1800 };
+
+typedef struct Started {
+    Turn *turn;
+    ToolEvent *event;
+} Started;
+
+static void started(void *ctx, Str terminal_id) {
+    const Started *s = ctx;
+    s->event->terminal_id = str_copy(&s->turn->arena, terminal_id);
+    tools_begin(s->turn, s->event, TOOL_RUNNING);
+}
+
+/* What "always" is remembered for: the command's word. Nothing that could run a second command or write
+ * anywhere. */
+static Str command_key(Turn *turn, Str command) {
+    for (size_t i = 0; i < command.len; i++)
+        if (strchr(";&|<>`$(){}\n\r\\\"'*?[~#=!", command.ptr[i]))
+            return S("");
+    size_t end = str_find_char(command, ' ', 0);
+    return str_printf(&turn->arena, "shell:%.*s", STR_ARG(str_slice(command, 0, end)));
+}
+
+static void print_result(Turn *turn, const ShellResult *result, double timeout_ms, Str news,
+                         ToolResult *out) {
+    size_t limit = tools_result_limit(turn) < MOST_OUTPUT ? tools_result_limit(turn) : MOST_OUTPUT;
+    Buf text = {0};
+    if (result->is_timed_out)
+        buf_printf(&text, "stopped after %.0f seconds\n", timeout_ms / 1e3);
+    else if (result->has_exit_code)
+        buf_printf(&text, "exit code %d\n", result->exit_code);
+    else
+        buf_printf(&text, "ended by signal %.*s\n", STR_ARG(result->signal.len ? result->signal : S("?")));
+    if (result->is_truncated)
+        buf_cstr(&text, "[the beginning of the output is lost]\n");
+    buf_str(&text, tools_cut_middle(result->output, limit, &turn->arena));
+    if (result->output.len == 0)
+        buf_cstr(&text, "[no output]");
+    if (news.len)
+        buf_printf(&text, "\n%.*s", STR_ARG(news));
+    out->text = buf_copy(&text, &turn->arena);
+    buf_free(&text);
+}
+
+static bool run_command(Turn *turn, const ShellCommand *command, ToolEvent *event, ToolResult *out,
+                        Err *err) {
+    const TerminalIo *terminal = &turn->session->terminal;
+    Started context = {turn, event};
+    ShellResult result;
+    Err why = {0};
+    turn->tools.has_acted = true;
+    bool ok = terminal->run(terminal->ctx, command, started, &context, &turn->arena, &result, &why);
+    if (turn_is_cancelled(turn) || (!ok && why.code == ERR_CANCELLED))
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    Buf news = {0};
+    bool is_read = tools_reread(turn, &news, err);
+    if (is_read && ok)
+        print_result(turn, &result, command->timeout_ms, buf_text(&news), out);
+    else if (is_read)
+        tools_fail(turn, out, "%s", why.text);
+    buf_free(&news);
+    return is_read;
+}
+
+static bool run(Turn *turn, const Json *arguments, ToolEvent *event, ToolResult *out, Err *err) {
+    Str line = str_trim(json_str(arguments, "command"));
+    int64_t seconds = json_int(arguments, "timeout_seconds", 0);
+    seconds = seconds < 0 ? 0 : seconds > MOST_SECONDS ? MOST_SECONDS : seconds;
+    if (line.len == 0)
+        return tools_fail(turn, out, "\"command\" is empty");
+    if (line.len > MOST_COMMAND || memchr(line.ptr, 0, line.len))
+        return tools_fail(turn, out, "the command is longer than %d bytes", MOST_COMMAND);
+    Str shown = str_slice(line, 0, utf8_complete(str_slice(line, 0, 200)));
+    event->title = shown.len < line.len ? str_printf(&turn->arena, "%.*s ...", STR_ARG(shown)) : shown;
+    event->text = line.len > shown.len ? line : S("");
+    Str title = str_printf(&turn->arena, "Run %.*s?", STR_ARG(event->title));
+    switch (tools_ask(turn, event, title, command_key(turn, line))) {
+    case PERMISSION_STOPPED: return err_set(err, ERR_CANCELLED, "cancelled");
+    case PERMISSION_REFUSED:
+        return tools_fail(turn, out, "the user refused to run this command; do without it");
+    case PERMISSION_GIVEN: break;
+    }
+    event->text = S("");
+    ShellCommand command = {.line = line,
+                            .cwd = ws_root(turn->ws),
+                            .output_limit = ASKED_OUTPUT,
+                            .timeout_ms = seconds ? (double)seconds * 1e3 : 120000};
+    return run_command(turn, &command, event, out, err);
+}
+
+const Tool TOOL_RUN_SHELL = {
+    .name = "run_shell",
+    .description = "Runs a shell command in the repository's root, once the user allowed it, and gives its "
+                   "output. For builds and tests; never to edit files.",
+    .schema = "{\"type\": \"object\", \"properties\": {\"command\": {\"type\": \"string\"}, "
+              "\"timeout_seconds\": {\"type\": \"integer\"}}, \"required\": [\"command\"]}",
+    .kind = TOOL_EXECUTE,
+    .needs_terminal = true,
+    .run = run,
+};

@@ -1,0 +1,598 @@
+/* Turns in which the scripted model calls tools. A reply's "when" is looked for in what the model heard last,
+ * so that a turn that ends well also shows that the result said so. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "planner/tools.h"
+#include "tests/runner.h"
+
+#define CALL(name, arguments)                                                                                \
+    "<tool_call>\n{\"name\": \"" name "\", \"arguments\": " arguments "}\n</tool_call>\n"
+#define BLOCK(path, old, new) path "\n<<<<<<< SEARCH\n" old "=======\n" new ">>>>>>> REPLACE\n"
+
+typedef struct House {
+    Arena arena;
+    Engine *engine;
+    Planner *planner;
+    Session *session;
+    Str folder;
+    PlannerConfig config;
+    /* the client's terminal */
+    bool has_terminal, blocks;
+    const char *output, *writes; /* writes: the new text of a.py */
+    int runs, releases;
+    Buf commands;
+    /* the user */
+    DecisionKind decision;
+    int questions;
+    bool cancels_when_running;
+    /* what was told */
+    Buf text, tools;
+    TurnDone done;
+    Str problems, notes, unified;
+    bool is_done, was_released_early;
+} House;
+
+/* ---- the client ---- */
+
+static bool fake_run(void *ctx, const ShellCommand *command,
+                     void (*started)(void *started_ctx, Str terminal_id), void *started_ctx, Arena *arena,
+                     ShellResult *out, Err *err) {
+    House *h = ctx;
+    (void)arena;
+    h->runs++;
+    buf_printf(&h->commands, "%.*s\n", STR_ARG(command->line));
+    started(started_ctx, S("term-1"));
+    if (h->writes) {
+        Str path = str_printf(&h->arena, "%.*s/a.py", STR_ARG(h->folder));
+        CHECK(os_write_file(path.ptr, str_of(h->writes), NULL));
+    }
+    if (h->blocks) {
+        turn_cancel(h->session);
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    }
+    *out = (ShellResult){.output = str_of(h->output ? h->output : ""), .has_exit_code = true};
+    return true;
+}
+
+static void fake_release(void *ctx, Str id) {
+    House *h = ctx;
+    CHECK_STR(id, S("term-1"));
+    h->releases++;
+    Str told = buf_text(&h->tools);
+    h->was_released_early = !(str_ends(told, S(" completed\n")) || str_ends(told, S(" failed\n")));
+}
+
+static void take_tool(House *h, const ToolEvent *tool) {
+    static const char *const STATUSES[] = {"pending", "running", "completed", "failed"};
+    if (tool->kind == TOOL_EDIT)
+        return;
+    buf_printf(&h->tools, "%.*s|%s|%.*s|%.*s| %s\n", STR_ARG(tool->id), tool->is_first ? "first" : "",
+               STR_ARG(tool->title), STR_ARG(tool->terminal_id), STATUSES[tool->status]);
+}
+
+static void take_done(House *h, const TurnDone *done) {
+    Buf all = {0};
+    h->done = *done;
+    h->is_done = true;
+    h->unified = str_copy(&h->arena, done->unified_diff);
+    for (size_t i = 0; i < done->problem_count; i++)
+        buf_printf(&all, "%.*s\n", STR_ARG(done->problems[i]));
+    h->problems = buf_copy(&all, &h->arena);
+    buf_clear(&all);
+    for (size_t i = 0; i < done->note_count; i++)
+        buf_printf(&all, "%.*s\n", STR_ARG(done->notes[i]));
+    h->notes = buf_copy(&all, &h->arena);
+    buf_free(&all);
+}
+
+static void on_event(void *ctx, const TurnEvent *event) {
+    House *h = ctx;
+    CHECK(!h->is_done);
+    if (event->kind == TURN_TEXT)
+        buf_str(&h->text, event->text);
+    if (event->kind == TURN_TOOL)
+        take_tool(h, event->tool);
+    if (event->kind == TURN_DONE)
+        take_done(h, event->done);
+    if (event->kind != TURN_QUESTION)
+        return;
+    h->questions++;
+    Decision decision = {.kind = h->decision};
+    if (decision.kind == DECISION_CANCELLED)
+        turn_cancel(h->session);
+    else
+        CHECK(turn_answer(h->session, event->question->id, &decision));
+}
+
+/* ---- the house ---- */
+
+static void put_file(House *h, const char *name, const char *text) {
+    Str path = str_printf(&h->arena, "%.*s/%s", STR_ARG(h->folder), name);
+    CHECK(os_write_file(path.ptr, str_of(text), NULL));
+}
+
+static void check_file(House *h, const char *name, const char *expected) {
+    Err err = {0};
+    Str text, path = str_printf(&h->arena, "%.*s/%s", STR_ARG(h->folder), name);
+    CHECK_OK(os_read_file(path.ptr, 1 << 20, &h->arena, &text, &err), err);
+    CHECK_STR(text, str_of(expected));
+}
+
+static void house_open(House *h, const char *script, ReviewMode review) {
+    Err err = {0};
+    Str tmp = str_of(test_tmp());
+    h->folder = str_printf(&h->arena, "%.*s/project", STR_ARG(tmp));
+    CHECK_OK(os_make_dirs(h->folder.ptr, &err), err);
+    Str file = str_printf(&h->arena, "%.*s/model.txt", STR_ARG(tmp));
+    CHECK_OK(os_write_file(file.ptr, str_of(script), &err), err);
+    EngineConfig config = {.default_model = str_printf(&h->arena, "script:%.*s", STR_ARG(file))};
+    h->engine = engine_open(&config, &err);
+    CHECK_OK(h->engine != NULL, err);
+    h->planner = planner_open(&h->config, h->engine, &err);
+    put_file(h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 2\n");
+    put_file(h, ".gitignore", "secret.txt\n");
+    put_file(h, "secret.txt", "token\n");
+    SessionConfig session = {.id = S("s"), .cwd = h->folder, .review = review, .grain = GRAIN_FILE};
+    if (h->has_terminal)
+        session.terminal = (TerminalIo){h, fake_run, fake_release};
+    h->session = session_open(h->planner, &session, file_io_disk(), &err);
+    CHECK_OK(h->session != NULL, err);
+}
+
+static void house_turn(House *h, const char *prompt) {
+    Err err = {0};
+    Ask ask = {.text = str_of(prompt)};
+    h->is_done = false;
+    CHECK_OK(turn_start(h->session, &ask, (TurnSink){h, on_event}, &err), err);
+    turn_wait(h->session);
+    CHECK(h->is_done);
+}
+
+static void house_close(House *h) {
+    session_close(h->session);
+    planner_close(h->planner);
+    engine_close(h->engine);
+    buf_free(&h->text);
+    buf_free(&h->tools);
+    buf_free(&h->commands);
+    arena_free(&h->arena);
+}
+
+static void check_end(const House *h, TurnStop stop) {
+    CHECK_MSG(h->done.stop == stop, "stop %d: %s", (int)h->done.stop, h->done.error.text);
+}
+
+/* ---- reading ---- */
+
+static void test_reads_then_edits(void) {
+    House h = {0};
+    house_open(
+        &h,
+        "--- reply\nI look.\n" CALL(
+            "read_files",
+            "{\"paths\": [\"a.py:5-6\", \"gone.py\"]}") "made up result\n"
+                                                        "--- reply when: 5\tdef two():\nDone.\n\n" BLOCK(
+                                                            "a.py", "    return 2\n", "    return 22\n"),
+        REVIEW_AUTO);
+    house_turn(&h, "Let two return 22");
+    check_end(&h, TURN_STOP_END);
+    check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
+    CHECK(str_contains(buf_text(&h.tools), S("|first|Read 2 files|| completed\n")));
+    CHECK(str_contains(buf_text(&h.text), S("I look.")));
+    CHECK(!str_contains(buf_text(&h.text), S("made up")) && !str_contains(buf_text(&h.text), S("tool_call")));
+    house_close(&h);
+}
+
+static void test_searches_and_lists(void) {
+    House h = {0};
+    house_open(&h,
+               "--- reply\n" CALL("search", "{\"pattern\": \"def \", \"path\": \"*.py\"}")
+                   CALL("list_files", "{}") "--- reply when: a.py:5:def two():\n" CALL(
+                       "list_files",
+                       "{\"path\": \"*.rs\"}") "--- reply when: there is no such file\n" CALL("search",
+                                                                                              "{\"pattern\": "
+                                                                                              "\"(\", "
+                                                                                              "\"regex\": "
+                                                                                              "\"true\"}") "-"
+                                                                                                           "-"
+                                                                                                           "-"
+                                                                                                           " "
+                                                                                                           "r"
+                                                                                                           "e"
+                                                                                                           "p"
+                                                                                                           "l"
+                                                                                                           "y"
+                                                                                                           " "
+                                                                                                           "w"
+                                                                                                           "h"
+                                                                                                           "e"
+                                                                                                           "n"
+                                                                                                           ":"
+                                                                                                           " "
+                                                                                                           "<"
+                                                                                                           "t"
+                                                                                                           "o"
+                                                                                                           "o"
+                                                                                                           "l"
+                                                                                                           "_"
+                                                                                                           "r"
+                                                                                                           "e"
+                                                                                                           "s"
+                                                                                                           "p"
+                                                                                                           "o"
+                                                                                                           "n"
+                                                                                                           "s"
+                                                                                                           "e"
+                                                                                                           ">"
+                                                                                                           "\nTwo.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "How many functions are there?");
+    check_end(&h, TURN_STOP_END);
+    CHECK(str_contains(buf_text(&h.tools), S("Search for def  in *.py|| completed\n")));
+    CHECK(str_contains(buf_text(&h.tools), S("Search for (|| failed\n")));
+    CHECK_INT(h.done.usage.prompts, 4);
+    house_close(&h);
+}
+
+static void test_the_fence_holds(void) {
+    House h = {0};
+    house_open(
+        &h,
+        "--- reply\n" CALL("read_files", "{\"paths\": \"/etc/passwd\"}") "--- reply when: outside\n" CALL(
+            "read_files",
+            "{\"paths\": [\"secret.txt\"]}") "--- reply when: is ignored by git\n" CALL("read_files", "{\"pat"
+                                                                                                      "hs\": "
+                                                                                                      "[\"../"
+                                                                                                      "model."
+                                                                                                      "txt\"]"
+                                                                                                      "}") "-"
+                                                                                                           "-"
+                                                                                                           "-"
+                                                                                                           " "
+                                                                                                           "r"
+                                                                                                           "e"
+                                                                                                           "p"
+                                                                                                           "l"
+                                                                                                           "y"
+                                                                                                           " "
+                                                                                                           "w"
+                                                                                                           "h"
+                                                                                                           "e"
+                                                                                                           "n"
+                                                                                                           ":"
+                                                                                                           " "
+                                                                                                           "o"
+                                                                                                           "u"
+                                                                                                           "t"
+                                                                                                           "s"
+                                                                                                           "i"
+                                                                                                           "d"
+                                                                                                           "e"
+                                                                                                           "\nNo.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "What is in there?");
+    check_end(&h, TURN_STOP_END);
+    CHECK(!str_contains(buf_text(&h.tools), S("completed")));
+    house_close(&h);
+}
+
+static void test_unknown_and_broken_calls(void) {
+    House h = {0};
+    house_open(
+        &h,
+        "--- reply\n" CALL("fly", "{}") "--- reply when: there is no tool \"fly\"; there are "
+                                        "read_files\n<tool_call>\n{\"name\": \"search\", "
+                                        "\"arguments\": {\"pattern\": \"a\"b\"}}\n</tool_call>\n"
+                                        "--- reply when: the call could not be read\n" CALL("search", "{}") "--- reply when: it lacks \"pattern\"\n" CALL(
+                                            "search", "{\"pattern\": []}") "--- reply when: must be of type "
+                                                                           "string\n" CALL("run_shell",
+                                                                                           "{\"command\": "
+                                                                                           "\"ls\"}") "--- "
+                                                                                                      "reply "
+                                                                                                      "when: "
+                                                                                                      "there "
+                                                                                                      "is no "
+                                                                                                      "tool "
+                                                                                                      "\"run_"
+                                                                                                      "shell"
+                                                                                                      "\"\nI "
+                                                                                                      "give "
+                                                                                                      "up.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "Do something");
+    check_end(&h, TURN_STOP_END);
+    CHECK(str_contains(buf_text(&h.text), S("I give up.")));
+    house_close(&h);
+}
+
+/* ---- patches ---- */
+
+static void test_a_patch_is_proposed(void) {
+    House h = {0};
+    house_open(&h,
+               "--- reply\n" CALL(
+                   "propose_patch",
+                   "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\nnothing like "
+                   "it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}") "--- reply when: the patch does not "
+                                                               "fit\n" CALL("propose_patch",
+                                                                            "{\"patch\": \"--- a/a.py\\n+++ "
+                                                                            "b/a.py\\n@@ -1,2 +1,2 @@\\n def "
+                                                                            "one():\\n-    return 1\\n+    "
+                                                                            "return 11\\n\"}") "--- reply "
+                                                                                               "when: The "
+                                                                                               "patch "
+                                                                                               "fits.\nOne "
+                                                                                               "returns 11 "
+                                                                                               "now.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Let one return 11");
+    check_end(&h, TURN_STOP_END);
+    CHECK_STR(h.problems, S(""));
+    check_file(&h, "a.py", "def one():\n    return 11\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+}
+
+static void test_patch_and_blocks_add_up(void) {
+    House h = {0};
+    house_open(&h,
+               "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n")
+                   CALL("list_files", "{}") "--- reply when: are kept\n" BLOCK("a.py", "    return 2\n",
+                                                                               "    return 22\n"),
+               REVIEW_AUTO);
+    house_turn(&h, "Let both return other numbers");
+    check_end(&h, TURN_STOP_END);
+    check_file(&h, "a.py", "def one():\n    return 11\n\n\ndef two():\n    return 22\n");
+    house_close(&h);
+}
+
+static void test_a_failed_patch_is_not_passed_over(void) {
+    House h = {0};
+    house_open(
+        &h,
+        "--- reply\n" CALL(
+            "propose_patch",
+            "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\nnothing like "
+            "it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}") "--- reply when: the patch does not fit\nDone!\n"
+                                                        "--- reply when: could not be used\n" BLOCK(
+                                                            "a.py", "    return 2\n", "    return 22\n"),
+        REVIEW_AUTO);
+    house_turn(&h, "Let two return 22");
+    check_end(&h, TURN_STOP_END);
+    check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
+    house_close(&h);
+}
+
+/* ---- commands ---- */
+
+static void test_runs_a_command(void) {
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .output = "all 7 passed\n"};
+    house_open(
+        &h,
+        "--- reply\n" CALL("run_shell",
+                           "{\"command\": \"make test\"}") "--- reply when: exit code 0\nThe tests pass.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "Run the tests");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.questions, 1);
+    CHECK_INT(h.runs, 1);
+    CHECK_INT(h.releases, 1);
+    CHECK(!h.was_released_early);
+    Str told = buf_text(&h.tools);
+    size_t first = str_find(told, S("|first|make test|| pending\n"), 0);
+    CHECK(first != STR_NONE);
+    CHECK(str_contains(str_from(told, first), S("|||term-1| running\n")));
+    CHECK(str_ends(told, S("|||term-1| completed\n")));
+    house_close(&h);
+}
+
+static void test_always_is_remembered_by_word(void) {
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ALWAYS};
+    house_open(
+        &h,
+        "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}") "--- reply when: exit code 0\n" CALL(
+            "run_shell",
+            "{\"command\": \"make all\"}") "--- reply when: exit code 0\n" CALL("run_shell",
+                                                                                "{\"command\": \"make x; rm "
+                                                                                "-r y\"}") "--- reply when: "
+                                                                                           "exit code "
+                                                                                           "0\n" CALL("run_"
+                                                                                                      "shell",
+                                                                                                      "{\"com"
+                                                                                                      "mand\""
+                                                                                                      ": "
+                                                                                                      "\"cc "
+                                                                                                      "a."
+                                                                                                      "c\"}") "--- reply when: exit code 0\nDone.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "Build it");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.runs, 4);
+    CHECK_INT(h.releases, 4);
+    CHECK_INT(h.questions, 3); /* not for "make all" */
+    house_close(&h);
+}
+
+static void test_a_refusal_is_a_result(void) {
+    House h = {.has_terminal = true, .decision = DECISION_REJECT_ALWAYS};
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}") "--- reply when: the user "
+                                                                               "refused\n" CALL(
+                                                                                   "run_shell",
+                                                                                   "{\"command\": \"make "
+                                                                                   "all\"}") "--- reply "
+                                                                                             "when: the user "
+                                                                                             "refused\nThen "
+                                                                                             "not.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Run the tests");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.questions, 1);
+    CHECK_INT(h.runs, 0);
+    CHECK(str_ends(buf_text(&h.tools), S(" failed\n")));
+    house_close(&h);
+}
+
+static void test_plan_mode_runs_nothing(void) {
+    House h = {.has_terminal = true};
+    house_open(
+        &h,
+        "--- reply\n" CALL(
+            "run_shell",
+            "{\"command\": \"make\"}") "--- reply when: there is no tool \"run_shell\"\nI would run make.\n",
+        REVIEW_PLAN);
+    house_turn(&h, "Build it");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.runs + h.questions, 0);
+    house_close(&h);
+}
+
+static void test_a_command_that_writes(void) {
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE};
+    h.writes = "def one():\n    return 100\n\n\ndef two():\n    return 2\n";
+    house_open(&h,
+               "--- reply\n" CALL("read_files", "{\"paths\": [\"a.py\"]}") "--- reply when: return 1\n" CALL(
+                   "run_shell", "{\"command\": \"./format\"}") "--- reply when: a.py has changed "
+                                                               "meanwhile\n" BLOCK("a.py", "    return 100\n",
+                                                                                   "    return 7\n"),
+               REVIEW_AUTO);
+    house_turn(&h, "Format it and let one return 7");
+    check_end(&h, TURN_STOP_END);
+    check_file(&h, "a.py", "def one():\n    return 7\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+}
+
+static void test_long_output_is_cut_in_the_middle(void) {
+    Buf output = {0};
+    buf_cstr(&output, "the first line\n");
+    for (int i = 0; i < 9000; i++)
+        buf_printf(&output, "noise %d\n", i);
+    buf_cstr(&output, "the last line\n");
+    buf_char(&output, 0);
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .output = output.ptr};
+    house_open(
+        &h,
+        "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}") "--- reply when: bytes left out\nDone.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "Build it");
+    check_end(&h, TURN_STOP_END);
+    house_close(&h);
+    Arena arena = {0};
+    Str cut = tools_cut_middle(str_of(output.ptr), 1000, &arena);
+    CHECK(str_starts(cut, S("the first line\nnoise 0\n")) && str_ends(cut, S("\nthe last line\n")));
+    CHECK(cut.len < 1100);
+    arena_free(&arena);
+    buf_free(&output);
+}
+
+static void test_cancel_inside_a_command(void) {
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .blocks = true};
+    house_open(&h, "--- reply\n" CALL("run_shell", "{\"command\": \"sleep 1000\"}") "--- reply\nNever.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Wait");
+    check_end(&h, TURN_STOP_CANCELLED);
+    CHECK_INT(h.releases, 1);
+    CHECK(str_ends(buf_text(&h.tools), S("|||term-1| failed\n")));
+    house_close(&h);
+}
+
+static void test_cancel_at_the_question(void) {
+    House h = {.has_terminal = true, .decision = DECISION_CANCELLED};
+    house_open(&h, "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}"), REVIEW_AUTO);
+    house_turn(&h, "Build it");
+    check_end(&h, TURN_STOP_CANCELLED);
+    CHECK_INT(h.runs, 0);
+    CHECK(str_ends(buf_text(&h.tools), S(" failed\n")));
+    house_close(&h);
+}
+
+/* ---- limits ---- */
+
+static void test_a_loop_is_told_and_ended(void) {
+    House h = {0};
+    house_open(&h, "--- reply repeat\n" CALL("list_files", "{}"), REVIEW_AUTO);
+    house_turn(&h, "Do something");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.done.usage.prompts, 4);
+    CHECK(str_contains(h.problems, S("repeats the same call")));
+    house_close(&h);
+}
+
+static void test_a_loop_may_be_left(void) {
+    House h = {0};
+    house_open(&h,
+               "--- reply when: This very call\nI stop.\n"
+               "--- reply repeat\n" CALL("list_files", "{}"),
+               REVIEW_AUTO);
+    house_turn(&h, "Do something");
+    check_end(&h, TURN_STOP_END);
+    CHECK_STR(h.problems, S(""));
+    CHECK_STR(buf_text(&h.text), S("I stop."));
+    house_close(&h);
+}
+
+static void test_most_requests(void) {
+    House h = {.config = {.most_requests = 3}};
+    house_open(
+        &h,
+        "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n")
+            CALL("list_files", "{}") "--- reply\n" CALL(
+                "list_files",
+                "{\"path\": \"*.py\"}") "--- reply\n" CALL("list_files",
+                                                           "{\"path\": \"*.c\"}") "--- reply\nNever.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "Let one return 11");
+    check_end(&h, TURN_STOP_MAX_REQUESTS);
+    CHECK_INT(h.done.usage.prompts, 3);
+    CHECK(h.done.was_applied && str_contains(h.notes, S("--max-requests")));
+    check_file(&h, "a.py", "def one():\n    return 11\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+}
+
+/* ---- globs ---- */
+
+static void test_globs(void) {
+    static const struct {
+        const char *glob, *path;
+        bool fits;
+    } CASES[] = {{"", "a", true},
+                 {"*.c", "x/y.c", true},
+                 {"src", "src/a/b.c", true},
+                 {"src/", "srcs/a.c", false},
+                 {"./src/a.c", "src/a.c", true},
+                 {"src/**/*.c", "src/a.c", true},
+                 {"**/*.c", "a.c", true},
+                 {"src/*.c", "lib/a.c", false}};
+    Arena arena = {0};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        CHECK_MSG(tools_glob(str_of(CASES[i].glob), str_of(CASES[i].path), &arena) == CASES[i].fits,
+                  "%s on %s", CASES[i].glob, CASES[i].path);
+    arena_free(&arena);
+}
+
+static const TestCase CASES[] = {
+    {"reads_then_edits", test_reads_then_edits},
+    {"searches_and_lists", test_searches_and_lists},
+    {"the_fence_holds", test_the_fence_holds},
+    {"unknown_and_broken_calls", test_unknown_and_broken_calls},
+    {"a_patch_is_proposed", test_a_patch_is_proposed},
+    {"patch_and_blocks_add_up", test_patch_and_blocks_add_up},
+    {"a_failed_patch_is_not_passed_over", test_a_failed_patch_is_not_passed_over},
+    {"runs_a_command", test_runs_a_command},
+    {"always_is_remembered_by_word", test_always_is_remembered_by_word},
+    {"a_refusal_is_a_result", test_a_refusal_is_a_result},
+    {"plan_mode_runs_nothing", test_plan_mode_runs_nothing},
+    {"a_command_that_writes", test_a_command_that_writes},
+    {"long_output_is_cut_in_the_middle", test_long_output_is_cut_in_the_middle},
+    {"cancel_inside_a_command", test_cancel_inside_a_command},
+    {"cancel_at_the_question", test_cancel_at_the_question},
+    {"a_loop_is_told_and_ended", test_a_loop_is_told_and_ended},
+    {"a_loop_may_be_left", test_a_loop_may_be_left},
+    {"most_requests", test_most_requests},
+    {"globs", test_globs},
+};
+TEST_SUITE(PLANNER_TOOLS_SUITE, "tools", CASES);
