@@ -26,7 +26,7 @@ typedef struct McpPeer {
     uint64_t start_id; /* initialize */
     uint64_t check_id; /* a ping behind something that was given up; 0: none is open */
     double check_sent;
-    char refusal[200];    /* its answer to initialize, when that was an error */
+    char refusal[512];    /* its answer to initialize, when that was an error */
     char last_words[200]; /* the last line of its stderr */
     Arena arena;          /* of the tools */
     McpTool *tools;       /* full_name is not set */
