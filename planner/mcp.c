@@ -146,7 +146,7 @@ static bool finish_start(McpPeer *peer, const atomic_bool *cancelled, Err *err) 
      */
     Err refusal = {0};
     peer->is_modern = is_refused(peer, answer, &refusal);
-    snprintf(peer->refusal, sizeof peer->refusal, "%s", refusal.text);
+    snprintf(peer->refusal, sizeof peer->refusal, "%.*s", (int)sizeof peer->refusal - 1, refusal.text);
     json_free(answer);
     if (!peer->is_modern && !link_notify(peer, "notifications/initialized", err))
         return false;
