@@ -1,10 +1,11 @@
 /* A planner without a model, for tests of the protocol. The request is a list of commands, separated by ";":
  *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | hunks N
- * | files N | run | use | title TEXT | notice TEXT | compact | wait | fail | limit
+ * | files N | run | use | shell MS LINE | title TEXT | notice TEXT | compact | wait | fail | limit
  *
  * These wait for a decision and say its number, and which hunks are kept: ask, hunks (a file of N hunks),
  * files (N files in one question), run (a command), use (a tool). wait waits for a cancel. bytes says a text
- * whose characters are cut anywhere. Whatever is cancelled ends as cancelled. What was said is kept
+ * whose characters are cut anywhere. shell runs LINE for at most MS milliseconds in the client's terminal.
+ * Whatever is cancelled ends as cancelled. What was said is kept
  * while the process lives, so that sessions can be listed, loaded and forked.
  */
 #define _GNU_SOURCE
@@ -43,6 +44,7 @@ struct Session {
     Arena arena;
     Str id, cwd;
     FileIo io;
+    TerminalIo terminal;
     ReviewMode review;
     ReviewGrain grain;
     bool is_terse;
@@ -136,6 +138,7 @@ Session *session_open(Planner *planner, const SessionConfig *config, FileIo io, 
     session->id = str_copy(&session->arena, config->id);
     session->cwd = str_copy(&session->arena, config->cwd);
     session->io = io;
+    session->terminal = config->terminal;
     session->review = config->review;
     session->grain = config->grain;
     session->is_terse = config->is_terse;
@@ -396,6 +399,45 @@ static void use_file(Session *session, Str command) {
     say(session, TURN_TEXT, str_printf(&session->turn, "%s: %s", err_name(err.code), err.text));
 }
 
+typedef struct ShellTool {
+    Session *session;
+    ToolEvent event;
+} ShellTool;
+
+static void shell_started(void *ctx, Str terminal_id) {
+    ShellTool *tool = ctx;
+    tool->event.terminal_id = str_copy(&tool->session->turn, terminal_id);
+    tell(tool->session, (TurnEvent){.kind = TURN_TOOL, .tool = &tool->event});
+    tool->event.is_first = false;
+}
+
+static void run_shell(Session *session, Str rest) {
+    if (!session->terminal.run) {
+        say(session, TURN_TEXT, S("no terminal"));
+        return;
+    }
+    ShellCommand command = {.cwd = session->cwd, .timeout_ms = atof(str_cstr(&session->turn, rest))};
+    command.line = str_from(rest, str_find_char(rest, ' ', 0) + 1);
+    ShellTool tool = {session, {.id = S("call-3"), .is_first = true, .title = command.line}};
+    tool.event.kind = TOOL_EXECUTE;
+    tool.event.status = TOOL_RUNNING;
+    ShellResult result;
+    Err err = {0};
+    bool ok = session->terminal.run(session->terminal.ctx, &command, shell_started, &tool, &session->turn,
+                                    &result, &err);
+    tool.event.status = ok ? TOOL_COMPLETED : TOOL_FAILED;
+    tell(session, (TurnEvent){.kind = TURN_TOOL, .tool = &tool.event});
+    if (tool.event.terminal_id.len)
+        session->terminal.release(session->terminal.ctx, tool.event.terminal_id);
+    if (!ok)
+        say(session, TURN_TEXT, str_printf(&session->turn, "%s: %s", err_name(err.code), err.text));
+    else
+        say(session, TURN_TEXT,
+            str_printf(&session->turn, "%s%d%.*s: %.*s", result.is_timed_out ? "late " : "",
+                       result.has_exit_code ? result.exit_code : -1, STR_ARG(result.signal),
+                       STR_ARG(result.output)));
+}
+
 static void run_command(Session *session, Str command, TurnDone *done) {
     static const PlanEntry PLAN[] = {{STR_INIT("look"), PLAN_COMPLETED}, {STR_INIT("edit"), PLAN_ACTIVE}};
     static const TurnUsage USAGE = {.context_used = 12, .context_size = 8192};
@@ -414,6 +456,8 @@ static void run_command(Session *session, Str command, TurnDone *done) {
         tell(session, (TurnEvent){.kind = TURN_USAGE, .usage = &USAGE});
     else if (str_starts(command, S("read ")) || str_starts(command, S("write ")))
         use_file(session, command);
+    else if (str_starts(command, S("shell ")))
+        run_shell(session, str_from(command, 6));
     else if (str_eq(command, S("ask")))
         ask_permission(session);
     else if (str_starts(command, S("hunks ")))
