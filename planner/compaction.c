@@ -1,9 +1,10 @@
 #include "planner/compaction.h"
 
 #include "base/buf.h"
+#include "planner/tools.h"
 
 /* Of a prompt's budget, in percent. */
-enum { ROOM_TAKEN = 60, LEAST_SUMMARY = 128, MOST_SUMMARY = 2048 };
+enum { ROOM_TAKEN = 60, LEAST_SUMMARY = 128, MOST_SUMMARY = 2048, REQUEST_TOKENS = 400 };
 
 static size_t prompt_budget(const Turn *turn) {
     size_t budget = chat_context(turn->chat) / 4 * 3, most = turn->session->planner->config.prompt_tokens_max;
@@ -29,10 +30,10 @@ static bool count_tokens(Turn *turn, size_t first, size_t end, size_t *out, Err 
     return true;
 }
 
-/* The first message from which on everything fits beside the question and its answer. */
-static bool first_that_fits(Turn *turn, size_t count, size_t *first, Err *err) {
+/* The first message from which on everything fits into so many tokens. */
+static bool first_that_fits(Turn *turn, size_t count, size_t room, size_t *first, Err *err) {
     const StoredMessage *items = turn->session->history.items;
-    size_t room = chat_context(turn->chat) / 4 * 3, tokens;
+    size_t tokens;
     *first = 0;
     while (count_tokens(turn, *first, count, &tokens, err)) {
         if (tokens <= room || *first >= count)
@@ -55,24 +56,43 @@ static bool take_piece(void *ctx, Str piece) {
     return !turn_is_cancelled(summary->turn);
 }
 
+/* The same as a turn's, so that the model need not read again what it has read. */
+static bool system_prompt(Turn *turn, Str *out, Err *err) {
+    Buf text = {0};
+    buf_str(&text, prompt_full_system());
+    bool ok = tools_describe(turn, &text, err);
+    *out = buf_copy(&text, &turn->arena);
+    buf_free(&text);
+    return ok;
+}
+
+static size_t summary_tokens(size_t context) {
+    size_t most = context / 8;
+    return most < LEAST_SUMMARY ? LEAST_SUMMARY : most > MOST_SUMMARY ? MOST_SUMMARY : most;
+}
+
 static bool ask_summary(Turn *turn, size_t count, Buf *out, Err *err) {
     const StoredMessage *items = turn->session->history.items;
-    size_t first, n = 0, most = chat_context(turn->chat) / 8;
-    if (!first_that_fits(turn, count, &first, err))
+    size_t first, n = 0, context = chat_context(turn->chat), most = summary_tokens(context), taken;
+    Str system;
+    if (!system_prompt(turn, &system, err) || !chat_count(turn->chat, system, &taken, err))
+        return false;
+    taken += most + REQUEST_TOKENS;
+    if (!first_that_fits(turn, count, context > taken ? context - taken : 0, &first, err))
         return false;
     Message *messages = ARENA_ARRAY(&turn->arena, Message, count - first + 2);
-    messages[n++] = (Message){ROLE_SYSTEM, prompt_compaction_system()};
+    messages[n++] = (Message){ROLE_SYSTEM, system};
     for (size_t i = first; i < count; i++)
         messages[n++] = items[i].message;
     messages[n++] = (Message){ROLE_USER, prompt_compaction()};
-    Sampling sampling = {.max_tokens = most < LEAST_SUMMARY  ? LEAST_SUMMARY
-                                       : most > MOST_SUMMARY ? MOST_SUMMARY
-                                                             : most};
+    Sampling sampling = {.max_tokens = most};
     Summary summary = {.turn = turn};
     Usage usage = {0};
+    chat_set_thinking(turn->chat, false);
     bool ok = chat_sync(turn->chat, messages, n, err) &&
               chat_generate(turn->chat, &sampling, NULL, (ChatSink){.ctx = &summary, .text = take_piece},
                             &usage, err);
+    chat_set_thinking(turn->chat, !session_options(turn->session).is_terse);
     if (usage.prompt_tokens)
         turn_add_usage(turn, &usage);
     if (ok && turn_is_cancelled(turn))
@@ -81,10 +101,13 @@ static bool ask_summary(Turn *turn, size_t count, Buf *out, Err *err) {
     return ok;
 }
 
-/* Without the reasoning that some models write first. */
+/* Without the reasoning that some models write first; empty when they got no further. */
 static Str without_thoughts(Str text) {
+    text = str_trim(text);
     size_t end = str_find(text, S("</think>"), 0);
-    return str_trim(end == STR_NONE ? text : str_from(text, end + 8));
+    if (end == STR_NONE)
+        return str_starts(text, S("<think>")) ? S("") : text;
+    return str_trim(str_from(text, end + 8));
 }
 
 static void tell(Turn *turn, Str id, CompactionStatus status, Str summary, Str error) {

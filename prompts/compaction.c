@@ -1,9 +1,5 @@
 #include "prompts/prompts.h"
 
-static const char SYSTEM[] =
-    "You are mux, a careful programmer who edits the user's repository. You are keeping notes of a "
-    "conversation with the user, from which you will go on working.\n";
-
 static const char REQUEST[] =
     "Sum up our conversation so far. The summary takes its place: you will see nothing else of it. Write "
     "plain sentences and short lists, at most 400 words, in this order:\n"
@@ -13,10 +9,6 @@ static const char REQUEST[] =
     "functions, signatures, values.\n"
     "4. Commands that were run and what came of them; errors not yet solved, word for word.\n"
     "Write no edits, no code blocks and no tool calls, and ask nothing.\n";
-
-Str prompt_compaction_system(void) {
-    return (Str){SYSTEM, sizeof SYSTEM - 1};
-}
 
 Str prompt_compaction(void) {
     return (Str){REQUEST, sizeof REQUEST - 1};

@@ -50,9 +50,8 @@ typedef enum RetryForm {
  * each, or empty), and what to send now. path: the file that failed; empty when that is not known. */
 void prompt_full_retry(Str problem, Str kept, RetryForm form, Str path, Buf *out);
 
-/* compaction.c: the whole conversation is sent between the first and the second of these; what comes back
- * takes its place as the pair of the last two. */
-Str prompt_compaction_system(void);
+/* compaction.c: the first of these ends the whole conversation; what comes back takes its place as the pair
+ * of the other two. */
 Str prompt_compaction(void);
 void prompt_summary(Str summary, Buf *out);
 Str prompt_summary_reply(void);

@@ -317,12 +317,15 @@ static void test_compact(void) {
 /* No summary comes, or the user stops it: the conversation is what it was. */
 static void test_compact_fails(void) {
     Talk t;
-    begin(&t, "--- reply when: Sum up\n<think>nothing to say</think>\n");
+    begin(&t,
+          "--- reply when: Sum up\n<think>nothing to say</think>\n--- reply when: Sum up\n<think>and on\n");
     say_turns(&t, 3);
     ask(&t, "/compact");
     CHECK_INT(t.stop, TURN_STOP_FAILED);
     CHECK_INT(t.compactions[1], COMPACTION_FAILED);
     CHECK_INT(t.session->history.count, 6);
+    ask(&t, "/compact"); /* thoughts that were cut off */
+    CHECK_INT(t.stop, TURN_STOP_FAILED);
     ask(&t, "/compact"); /* the script holds no further reply */
     CHECK_INT(t.stop, TURN_STOP_FAILED);
     CHECK_INT(t.session->history.count, 6);
