@@ -11,7 +11,8 @@ static void ping(void *ctx, Peer *peer, const RpcMessage *message) {
 
 static PlannerStats planner_numbers(const Connection *connection) {
     PlannerStats stats = {0};
-    (void)connection;
+    if (connection->planner)
+        planner_stats(connection->planner, &stats);
     return stats;
 }
 
