@@ -14,6 +14,7 @@ Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
     }
     planner->config = *config;
     planner->engine = engine;
+    planner->loads = model_loads_open(engine);
     pthread_mutex_init(&planner->lock, NULL);
     if (config->state_folder.len && !(planner->store = store_open(config->state_folder, &planner->keeping)))
         log_line(LOG_WARN, "sessions are not kept: %s", planner->keeping.text);
@@ -23,6 +24,7 @@ Planner *planner_open(const PlannerConfig *config, Engine *engine, Err *err) {
 void planner_close(Planner *planner) {
     if (!planner)
         return;
+    model_loads_close(planner->loads);
     store_close(planner->store);
     pthread_mutex_destroy(&planner->lock);
     free(planner);
@@ -117,6 +119,7 @@ void session_close(Session *s) {
     turn_wait(s);
     wait_for_change(s);
     join_thread(s);
+    model_load_leave(s);
     chat_close(s->chat);
     mcp_close(s->mcp);
     history_free(&s->history);
@@ -177,6 +180,7 @@ void session_set_model(Session *s, Str model) {
     pthread_mutex_lock(&s->lock);
     s->model = str_copy(&s->arena, model);
     pthread_mutex_unlock(&s->lock);
+    model_load_begin(s, model);
     kept_put(s);
 }
 

@@ -8,6 +8,7 @@
 #include "diff/edit.h"
 #include "planner/history.h"
 #include "planner/mcp.h"
+#include "planner/model_load.h"
 #include "planner/planner.h"
 #include "planner/request.h"
 #include "planner/store.h"
@@ -18,6 +19,7 @@
 struct Planner {
     PlannerConfig config;
     Engine *engine;
+    ModelLoads *loads;
     Store *store;         /* NULL: nothing is kept */
     Err keeping;          /* why, where that is not as it was wanted */
     pthread_mutex_t lock; /* guards what follows; taken before a session's */
@@ -53,8 +55,11 @@ struct Session {
     uint64_t turn; /* number of the running or last turn, from 1 */
     TurnUsage last_usage; /* of the last turn that asked a model */
 
+    SessionLoad load; /* model_load.c's */
+
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
+    bool is_loading; /* the model that was chosen last */
     ReviewMode review;
     ReviewGrain grain;
     bool is_terse;

@@ -90,6 +90,17 @@ void turn_add_usage(Turn *turn, const Usage *usage) {
     turn->usage.context_used = usage->prompt_tokens + usage->output_tokens;
     turn->usage.context_size = chat_context(turn->chat);
     turn->usage.prompts++;
+    size_t most = turn->session->planner->config.prompt_tokens_max;
+    turn->usage.budget = turn->usage.context_size / 4 * 3;
+    if (most && most < turn->usage.budget)
+        turn->usage.budget = most;
+    const Difference *difference = &usage->difference;
+    if (!difference->exists || turn->usage.has_difference)
+        return;
+    turn->usage.has_difference = true;
+    turn->usage.differs_at = difference->at;
+    turn->usage.differs_had = str_copy(&turn->arena, str_of(difference->had));
+    turn->usage.differs_has = str_copy(&turn->arena, str_of(difference->has));
 }
 
 /* Steps before `active` are completed, it is under way, the rest pending; PLAN_STEPS completes all. */
@@ -195,12 +206,14 @@ bool turn_open_chat(Turn *turn, Err *err) {
         history_clear(s);
     }
     if (!s->chat) {
-        s->chat = chat_open(s->planner->engine, model, err);
-        if (!s->chat)
+        if (!model_load_wait(turn, model, err) || !(s->chat = chat_open(s->planner->engine, model, err)))
             return false;
+        pthread_mutex_lock(&s->lock);
         s->chat_model = str_copy(&s->arena, model);
+        pthread_mutex_unlock(&s->lock);
     }
     turn->chat = s->chat;
+    chat_set_thinking(s->chat, !session_options(s).is_terse);
     chat_clear_cancel(s->chat);
     atomic_store(&s->running_chat, s->chat);
     if (turn_is_cancelled(turn)) /* a cancel that came before the chat was known */
@@ -220,7 +233,8 @@ static void add_attachments(Turn *turn) {
         Path path;
         Err err = {0};
         if (!ws_path(turn->ws, attachment_path(turn->attachments[i].uri), &turn->arena, &path, &err)) {
-            turn_thought(turn, str_printf(&turn->arena, "Attachment left out: %s\n", err.text));
+            if (!turn->attachments[i].has_text) /* else its text is shown */
+                turn_thought(turn, str_printf(&turn->arena, "Attachment left out: %s\n", err.text));
             continue;
         }
         bool known = false;
