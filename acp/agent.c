@@ -38,14 +38,21 @@ static int take_stdout(Err *err) {
     return fd;
 }
 
+static bool read_review(const Settings *settings, ReviewMode *review, ReviewGrain *grain, Err *err) {
+    if (settings_has(settings, OPT_REVIEW) && !v1_mode_of(settings_text(settings, OPT_REVIEW), review))
+        return err_set(err, ERR_INVALID, "--review must be ask, auto or plan");
+    if (settings_has(settings, OPT_GRAIN) && !v1_grain_of(settings_text(settings, OPT_GRAIN), grain))
+        return err_set(err, ERR_INVALID, "--grain must be turn, file or hunk");
+    return true;
+}
+
 int agent_run(const Settings *settings) {
     Err err = {0};
     Arena arena = {0};
     ReviewMode review = REVIEW_ASK;
-    if (settings_has(settings, OPT_REVIEW) && !v1_mode_of(settings_text(settings, OPT_REVIEW), &review)) {
-        err_set(&err, ERR_INVALID, "--review must be ask, auto or plan");
+    ReviewGrain grain = GRAIN_FILE;
+    if (!read_review(settings, &review, &grain, &err))
         return command_fail("agent", STATUS_USAGE, &err);
-    }
     int out_fd = take_stdout(&err);
     Record *record = NULL;
     if (out_fd < 0 ||
@@ -60,7 +67,8 @@ int agent_run(const Settings *settings) {
         .host = house_host(&house),
         .model = settings_text(settings, OPT_MODEL),
         .review = review,
-        .grain = GRAIN_FILE,
+        .grain = grain,
+        .is_terse = settings_has(settings, OPT_NO_THINKING),
         .client_timeout_ms = 1e3 * (double)settings_count(settings, OPT_CLIENT_TIMEOUT, CLIENT_TIMEOUT_S),
         .model_note = house_note(&house),
         .tap = record_tap(record),

@@ -6,7 +6,8 @@
 
 #define OPTIONS_AGENT                                                                                        \
     (OPTIONS_ENGINE | OPTION(REVIEW) | OPTION(RECORD) | OPTION(REPLAY) | OPTION(CWD) | OPTION(SEED) |        \
-     OPTION(STATE_DIR) | OPTION(CLIENT_TIMEOUT) | OPTIONS_BACKUP)
+     OPTION(STATE_DIR) | OPTION(CLIENT_TIMEOUT) | OPTION(GRAIN) | OPTION(NO_THINKING) |                      \
+     OPTION(MAX_REQUESTS) | OPTIONS_BACKUP)
 
 int agent_run(const Settings *settings); /* the program's exit status */
 

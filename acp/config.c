@@ -232,6 +232,20 @@ Str settings_state_folder(const Settings *settings, Arena *arena) {
     return home && *home == '/' ? str_printf(arena, "%s/.local/state/mux", home) : S("");
 }
 
+Str settings_home(void) {
+    return str_of(getenv("HOME"));
+}
+
+Str settings_models_file(const Settings *settings, Arena *arena) {
+    Str given = settings_text(settings, OPT_MODELS_FILE), home = settings_home();
+    const char *config = getenv("XDG_CONFIG_HOME");
+    if (given.len)
+        return given;
+    if (config && *config == '/')
+        return str_printf(arena, "%s/mux/models.yaml", config);
+    return str_starts(home, S("/")) ? str_concat(arena, home, S("/.config/mux/models.yaml")) : S("");
+}
+
 Str settings_words(const Settings *settings, Arena *arena) {
     Buf text = {0};
     for (size_t i = 0; i < settings->word_count; i++) {

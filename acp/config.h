@@ -84,7 +84,7 @@ typedef enum OptionId {
 /* What every command that uses a model takes. */
 #define OPTIONS_ENGINE                                                                                       \
     (OPTION(MODEL) | OPTION(MODELS_DIR) | OPTION(TINY) | OPTION(BACKEND) | OPTION(DEVICE) | OPTION(KV) |     \
-     OPTION(GPU_OPTIONS) | OPTION(THREADS) | OPTION(CONTEXT))
+     OPTION(GPU_OPTIONS) | OPTION(THREADS) | OPTION(CONTEXT) | OPTION(MODELS_FILE))
 #define OPTIONS_ALWAYS (OPTION(HELP) | OPTION(VERSION) | OPTION(LOG) | OPTION(LOG_FORMAT))
 
 typedef struct Settings {
@@ -111,6 +111,9 @@ double settings_number(const Settings *settings, OptionId id, double otherwise);
 Str *settings_list(const Settings *settings, OptionId id, Arena *arena, size_t *count);
 /* Where sessions are kept: --state-dir, $XDG_STATE_HOME/mux or ~/.local/state/mux; empty: nowhere. */
 Str settings_state_folder(const Settings *settings, Arena *arena);
+/* The user's list of models: --models-file, $XDG_CONFIG_HOME/mux/models.yaml or ~/.config/mux/models.yaml. */
+Str settings_models_file(const Settings *settings, Arena *arena);
+Str settings_home(void); /* the home folder; may be empty */
 /* All words joined by blanks. */
 Str settings_words(const Settings *settings, Arena *arena);
 void settings_print_help(uint64_t options, FILE *out);

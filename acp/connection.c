@@ -102,15 +102,6 @@ AcpSession *connection_session(Connection *connection, const RpcMessage *message
     return NULL;
 }
 
-V1Choices session_choices(AcpSession *session) {
-    V1Choices choices = {.mode = session->mode, .model = buf_text(&session->model)};
-    const ConnectionHost *host = &session->connection->config.host;
-    choices.configured = session->connection->config.model;
-    if (host->models)
-        choices.model_count = host->models(host->ctx, &choices.models);
-    return choices;
-}
-
 void refuse_with(Peer *peer, RpcId id, const Err *err) {
     RpcCode code = err->code == ERR_INVALID    ? RPC_INVALID_PARAMS
                    : err->code == ERR_CONFLICT ? RPC_INVALID_REQUEST

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 void house_init(House *house, const Settings *settings) {
     *house = (House){.settings = settings, .state_folder = S("")};
@@ -16,6 +19,17 @@ void house_close(House *house) {
     engine_close(house->engine);
     house->planner = NULL;
     house->engine = NULL;
+}
+
+/* A list of models that cannot be used, all of it or in part, stops nobody. */
+static void tell_warnings(const House *house) {
+    const Str *warnings;
+    size_t count = engine_warnings(house->engine, &warnings);
+    const char *given = house->settings->values[OPT_MODELS_FILE];
+    if (given && access(given, R_OK) != 0)
+        log_line(LOG_WARN, "the list of models %s cannot be read", given);
+    for (size_t i = 0; i < count; i++)
+        log_line(LOG_WARN, "%.*s", STR_ARG(warnings[i]));
 }
 
 Engine *house_engine(House *house, Err *err) {
@@ -29,6 +43,8 @@ Engine *house_engine(House *house, Err *err) {
     EngineConfig config = {
         .default_model = model,
         .models_dir = settings_text(s, OPT_MODELS_DIR),
+        .models_file = settings_models_file(s, &scratch),
+        .home = settings_home(),
         .tiny_path = settings_text(s, OPT_TINY),
         .backend = settings_text(s, OPT_BACKEND),
         .device = (int)settings_count(s, OPT_DEVICE, 0),
@@ -38,6 +54,8 @@ Engine *house_engine(House *house, Err *err) {
         .context = settings_count(s, OPT_CONTEXT, 0),
     };
     house->engine = engine_open(&config, err);
+    if (house->engine)
+        tell_warnings(house);
     arena_free(&scratch);
     return house->engine;
 }
@@ -48,6 +66,7 @@ Planner *house_planner(House *house, Err *err) {
     WorkspaceConfig limits = house_workspace(house->settings);
     PlannerConfig config = {.seed = settings_count(house->settings, OPT_SEED, 0),
                             .state_folder = house->state_folder,
+                            .most_requests = settings_count(house->settings, OPT_MAX_REQUESTS, 0),
                             .backup_count = limits.backup_count,
                             .backup_days = limits.backup_days,
                             .backup_bytes = limits.backup_bytes};

@@ -107,6 +107,11 @@ size_t engine_models(Engine *engine, const ModelCard **out) {
     return count;
 }
 
+size_t engine_warnings(Engine *engine, const Str **out) {
+    *out = engine->registry.warnings;
+    return engine->registry.warning_count;
+}
+
 const ModelCard *engine_card(Engine *engine, Str model, Err *err) {
     pthread_mutex_lock(&engine->lock);
     const ModelCard *card = registry_find(&engine->registry, model, err);
@@ -211,7 +216,8 @@ static bool read_kv_type(const Engine *engine, DType *type, ModelOptions *option
 
 static bool load_on(Engine *engine, Loaded *loaded, Backend *backend, Err *err) {
     DType type;
-    ModelOptions options = {.context = engine->config.context ? engine->config.context : DEFAULT_CONTEXT};
+    size_t asked = engine->config.context, wanted = loaded->card->wanted_context;
+    ModelOptions options = {.context = asked ? asked : wanted ? wanted : DEFAULT_CONTEXT};
     if (!read_kv_type(engine, &type, &options, err))
         return false;
     loaded->backend = backend;

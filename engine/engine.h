@@ -31,6 +31,8 @@ typedef struct Chat Chat;
 typedef struct EngineConfig {
     Str default_model; /* name or path; empty = the embedded "mux-tiny" */
     Str models_dir;    /* folder scanned for *.gguf; may be empty */
+    Str models_file;   /* the user's list (models_file.h); may be empty, or not there */
+    Str home;          /* what ~ means in it */
     Str tiny_path;   /* the embedded model's file; empty = found beside the program or in its share folder */
     Str backend;     /* "cuda", "cpu", "ref"; empty = a GPU for models that are worth it, else the CPU */
     int device;      /* which GPU, from 0 */
@@ -54,17 +56,21 @@ typedef struct ModelCard {
     Str type;         /* "Q8_0", ... of most weights */
     Str chat_format;  /* "chatml", "llama3", "plain" */
     PromptStyle style;
-    Str description;   /* of models.yaml; may be empty */
-    bool has_thinking; /* it thinks before it answers and can be told not to: chat_set_thinking */
-    bool is_terse;     /* models.yaml turned its thinking off for good */
+    Str description;       /* of models.yaml; may be empty */
+    bool has_thinking;     /* it thinks before it answers and can be told not to: chat_set_thinking */
+    bool is_terse;         /* models.yaml turned its thinking off for good */
+    size_t wanted_context; /* of models.yaml; 0 = not said */
     size_t parameters, file_bytes, context; /* 0 = unknown; context = the model's own */
     bool is_embedded, is_scripted;
+    bool has_own_style; /* style is that of models.yaml */
 } ModelCard;
 
 Engine *engine_open(const EngineConfig *config, Err *err);
 void engine_close(Engine *engine); /* all chats must be closed; NULL is fine */
 /* Registered models: the embedded one, echo, those of models_dir, the default. */
 size_t engine_models(Engine *engine, const ModelCard **out);
+/* What was wrong with models_file, one sentence each; its other models are there. Borrowed. */
+size_t engine_warnings(Engine *engine, const Str **out);
 /* Card of a name or path, reading the file's header if needed; NULL + sentence when it cannot serve.
  * Borrowed. */
 const ModelCard *engine_card(Engine *engine, Str model, Err *err);

@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "engine/arch.h"
 #include "engine/chat_format.h"
+#include "engine/models_file.h"
 #include "engine/synthetic.h"
 
 #define TINY_NAME "mux-tiny"
@@ -71,6 +72,46 @@ static ModelCard synthetic_card(Str name) {
                        .style = PROMPT_FULL};
 }
 
+static bool is_registered(const Registry *registry, Str name, Str path) {
+    for (size_t i = 0; i < registry->count; i++)
+        if (str_eq(registry->cards[i].name, name) || (path.len && str_eq(registry->cards[i].path, path)))
+            return true;
+    return false;
+}
+
+static void add_entry(Registry *registry, const ModelEntry *entry) {
+    bool is_script = str_starts(entry->path, S(SCRIPT_PREFIX));
+    ModelCard card = is_script ? script_card(entry->name, str_from(entry->path, sizeof SCRIPT_PREFIX - 1))
+                               : (ModelCard){.name = entry->name, .path = entry->path, .driver = S("local")};
+    if (entry->has_style)
+        card.style = entry->is_labels ? PROMPT_LABELS : PROMPT_FULL;
+    card.has_own_style = entry->has_style;
+    card.description = entry->description;
+    card.is_terse = entry->is_terse;
+    card.wanted_context = entry->context;
+    add_card(registry, card);
+}
+
+/* A file that cannot be used is worth a sentence, no more. */
+static void read_models_file(Registry *registry, Str path, Str home) {
+    ModelsFile file;
+    Err err = {0};
+    if (!models_file_read(str_copy(&registry->arena, path), home, &registry->arena, &file, &err) &&
+        err.code != ERR_NOT_FOUND)
+        LIST_PUSH(&registry->arena, file.warnings, file.warning_count, file.warning_capacity,
+                  str_copy(&registry->arena, str_of(err.text)));
+    for (size_t i = 0; i < file.count; i++) {
+        if (!is_registered(registry, file.items[i].name, S("")))
+            add_entry(registry, &file.items[i]);
+        else
+            LIST_PUSH(&registry->arena, file.warnings, file.warning_count, file.warning_capacity,
+                      str_printf(&registry->arena, "%.*s: the name \"%.*s\" is taken by a built-in model",
+                                 STR_ARG(path), STR_ARG(file.items[i].name)));
+    }
+    registry->warnings = file.warnings;
+    registry->warning_count = file.warning_count;
+}
+
 static int compare_names(const void *a, const void *b) {
     return str_cmp(*(const Str *)a, *(const Str *)b);
 }
@@ -91,7 +132,8 @@ static void scan_folder(Registry *registry, Str folder) {
     if (count)
         qsort(paths, count, sizeof *paths, compare_names);
     for (size_t i = 0; i < count; i++)
-        add_card(registry, file_card(registry, paths[i]));
+        if (!is_registered(registry, stem_of(paths[i]), paths[i]))
+            add_card(registry, file_card(registry, paths[i]));
     arena_free(&scratch);
 }
 
@@ -107,8 +149,11 @@ void registry_open(Registry *registry, const EngineConfig *config) {
     tiny->name = S(TINY_NAME);
     tiny->is_embedded = true;
     add_card(registry, script_card(S("echo"), S("")));
+    if (config->models_file.len)
+        read_models_file(registry, config->models_file, config->home);
     scan_folder(registry, config->models_dir);
-    if (is_path(registry->default_model) && !str_starts(registry->default_model, S(SCRIPT_PREFIX)))
+    Str given = registry->default_model;
+    if (is_path(given) && !str_starts(given, S(SCRIPT_PREFIX)) && !is_registered(registry, given, given))
         add_card(registry, file_card(registry, registry->default_model));
 }
 
@@ -146,7 +191,8 @@ static bool inspect(ModelCard *card, Err *err) {
         ChatFacts facts = chat_facts(file);
         count_weights(file, card);
         card->chat_format = str_of(chat_format_name(facts.format));
-        card->style = facts.has_labels ? PROMPT_LABELS : PROMPT_FULL;
+        if (!card->has_own_style)
+            card->style = facts.has_labels ? PROMPT_LABELS : PROMPT_FULL;
         card->has_thinking = facts.has_thinking;
         card->file_bytes = gguf_bytes(file).len;
         card->context = shape.context;

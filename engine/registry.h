@@ -13,6 +13,8 @@ typedef struct Registry {
     Str default_model;
     ModelCard *cards; /* registered: fixed after opening */
     size_t count, capacity;
+    Str *warnings; /* about the models file */
+    size_t warning_count, warning_capacity;
     ModelCard **others; /* made for paths and scripts asked for later */
     size_t other_count, other_capacity;
 } Registry;

@@ -12,6 +12,8 @@ static Json *card_json(const ModelCard *card) {
     json_put_str(json, "architecture", card->architecture);
     json_put_str(json, "type", card->type);
     json_put_str(json, "chat_format", card->chat_format);
+    json_put_str(json, "description", card->description);
+    json_put_bool(json, "thinking", card->has_thinking && !card->is_terse);
     json_put_str(json, "style", card->style == PROMPT_LABELS ? S("labels") : S("full"));
     json_put_int(json, "parameters", (int64_t)card->parameters);
     json_put_int(json, "file_bytes", (int64_t)card->file_bytes);
