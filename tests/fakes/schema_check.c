@@ -9,7 +9,8 @@
 
 struct SchemaCheck {
     Arena arena;
-    Json *root; /* NULL: the small table */
+    Json *root;     /* NULL: the small table */
+    Json *unstable; /* for the methods that root has not; may be NULL */
     struct Sent {
         Json *id;
         Str method;
@@ -27,6 +28,10 @@ SchemaCheck *schema_open(const char *schema_path, Err *err) {
         schema_close(schema);
         return NULL;
     }
+    Str folder = str_slice(str_of(schema_path), 0, str_rfind_char(str_of(schema_path), '/') + 1);
+    Str beside = str_printf(&schema->arena, "%.*sschema.unstable.json", STR_ARG(folder));
+    if (os_read_file(beside.ptr, (size_t)8 << 20, &schema->arena, &text, NULL))
+        schema->unstable = json_parse(text, NULL);
     return schema;
 }
 
@@ -36,6 +41,7 @@ void schema_close(SchemaCheck *schema) {
     for (size_t i = 0; i < schema->sent_count; i++)
         json_free(schema->sent[i].id);
     json_free(schema->root);
+    json_free(schema->unstable);
     arena_free(&schema->arena);
     free(schema);
 }
@@ -237,27 +243,33 @@ static bool check_part(const SchemaCheck *schema, Str method, const char *ending
     if (str_starts(method, S("_"))) /* of our own: the schema leaves it open */
         return cJSON_IsObject(value) || err_set(err, ERR_INVALID, "%.*s: no object", STR_ARG(method));
     const Json *rule = definition_of(schema, method, ending);
+    if (!rule && schema->unstable) {
+        SchemaCheck other = {.root = schema->unstable};
+        return check_part(&other, method, ending, value, err);
+    }
     return rule ? check(schema, rule, value, method, 0, err)
                 : err_set(err, ERR_INVALID, "the schema has no %.*s %s", STR_ARG(method), ending);
 }
 
+static bool check_error(const Json *message, const Json *error, Err *err) {
+    bool ok = cJSON_IsNumber(json_find(error, "code")) && cJSON_IsString(json_find(error, "message"));
+    return (ok && !json_find(message, "result")) ||
+           err_set(err, ERR_INVALID, "an error without code and message");
+}
+
+/* An id may be used again once it was answered. */
 static bool check_answer(SchemaCheck *schema, const Json *message, Err *err) {
     const Json *id = json_find(message, "id"), *error = json_find(message, "error");
-    if (error) {
-        bool ok = cJSON_IsNumber(json_find(error, "code")) && cJSON_IsString(json_find(error, "message"));
-        return (ok && !json_find(message, "result")) ||
-               err_set(err, ERR_INVALID, "an error without code and message");
-    }
     for (size_t i = 0; i < schema->sent_count; i++) {
-        if (!cJSON_Compare(schema->sent[i].id, id, true))
-            continue;
         Str method = schema->sent[i].method;
-        schema->sent[i].method = S("(answered)");
-        if (str_eq(method, S("(answered)")))
+        if (str_eq(method, S("(answered)")) || !cJSON_Compare(schema->sent[i].id, id, true))
             continue;
-        return check_part(schema, method, "Response", json_find(message, "result"), err);
+        schema->sent[i].method = S("(answered)");
+        return error ? check_error(message, error, err)
+                     : check_part(schema, method, "Response", json_find(message, "result"), err);
     }
-    return err_set(err, ERR_INVALID, "an answer to nothing that was asked");
+    return error ? check_error(message, error, err)
+                 : err_set(err, ERR_INVALID, "an answer to nothing that was asked");
 }
 
 bool schema_check(SchemaCheck *schema, const Json *message, Err *err) {

@@ -12,7 +12,7 @@
 
 typedef struct SchemaCheck SchemaCheck;
 
-/* schema_path NULL: the small table. */
+/* schema_path NULL: the small table. schema.unstable.json beside it serves for methods that it lacks. */
 SchemaCheck *schema_open(const char *schema_path, Err *err);
 void schema_close(SchemaCheck *schema);
 /* What the client sent, so that answers can be told apart. */
