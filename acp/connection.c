@@ -138,6 +138,18 @@ static void end_session(Connection *connection, AcpSession *session) {
     buf_free(&id);
 }
 
+/* A turn may choose too (/model): the client's menus follow. */
+static void follow_choices(AcpSession *session) {
+    Str model = session_options(session->session).model;
+    session->had_turn = false;
+    if (!model.len || str_eq(model, buf_text(&session->model)))
+        return;
+    buf_clear(&session->model);
+    buf_str(&session->model, model);
+    session->owes_note = false;
+    session_tell_choices(session);
+}
+
 /* Sends text that waits, ends sessions whose close was asked for. Returns how long the pump may sleep. */
 static int look_after_sessions(Connection *connection) {
     int timeout = -1;
@@ -151,6 +163,8 @@ static int look_after_sessions(Connection *connection) {
             end_session(connection, session);
             continue;
         }
+        if (session->had_turn && !is_busy)
+            follow_choices(session);
         if (is_busy)
             timeout = UPDATES_FLUSH_MS;
         place = &session->next;

@@ -24,6 +24,7 @@ typedef struct AcpSession {
     bool owes_note;     /* the first prompt brings the config's model_note */
     bool owes_commands; /* the first prompt brings the commands again: a client may have dropped the first */
     size_t servers_left_out; /* of which the client is to be told */
+    bool had_turn;           /* whose end the loop has not seen yet */
     bool is_closing;         /* session/close or /delete was asked; answered when the turn has ended */
     Buf close_request, delete_request; /* their ids */
 } AcpSession;

@@ -82,6 +82,7 @@ static void start(AcpSession *session, Peer *peer, const RpcMessage *message, co
     if (session->owes_note)
         updates_say(&session->updates, TURN_TEXT, session->connection->config.model_note);
     session->owes_note = false;
+    session->had_turn = true;
     Err err = {0};
     if (turn_start(session->session, ask, updates_sink(&session->updates), &err))
         return;

@@ -1,6 +1,7 @@
 /* A planner without a model, for tests of the protocol. The request is a list of commands, separated by ";":
- *   say TEXT | think TEXT | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT | ask | hunks N
- * | files N | run | use | shell MS LINE | title TEXT | notice TEXT | compact | wait | fail | limit
+ *   say TEXT | think TEXT | model NAME | bytes | plan | tool | diff | usage | read PATH | write PATH TEXT |
+ * ask | hunks N | files N | run | use | shell MS LINE | title TEXT | notice TEXT | compact | wait | fail |
+ * limit
  *
  * These wait for a decision and say its number, and which hunks are kept: ask, hunks (a file of N hunks),
  * files (N files in one question), run (a command), use (a tool). wait waits for a cancel. bytes says a text
@@ -443,6 +444,8 @@ static void run_command(Session *session, Str command, TurnDone *done) {
     static const TurnUsage USAGE = {.context_used = 12, .context_size = 8192};
     if (str_starts(command, S("say ")))
         say(session, TURN_TEXT, str_from(command, 4));
+    else if (str_starts(command, S("model ")))
+        session_set_model(session, str_from(command, 6));
     else if (str_starts(command, S("think ")))
         say(session, TURN_THOUGHT, str_from(command, 6));
     else if (str_eq(command, S("bytes")))

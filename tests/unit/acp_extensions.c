@@ -351,7 +351,54 @@ static void test_tool_updates(void) {
     CHECK_INT(client_end(&client), 0);
 }
 
+/* Reads up to the answer; how many config_option_updates came before. */
+static size_t count_options(TestClient *client, const char *id) {
+    size_t count = 0;
+    for (Json *message; (message = client_next(client)); json_free(message)) {
+        const Json *update = json_find(json_find(message, "params"), "update");
+        Buf raw = {0};
+        json_print(json_find(message, "id"), &raw);
+        bool is_it = !json_find(message, "method") && str_eq(buf_text(&raw), str_of(id));
+        buf_free(&raw);
+        if (str_eq(json_str(update, "sessionUpdate"), S("config_option_update"))) {
+            CHECK(cJSON_IsArray(json_find(update, "configOptions")));
+            count++;
+        }
+        if (is_it) {
+            json_free(message);
+            return count;
+        }
+    }
+    CHECK_MSG(false, "no answer to %s", id);
+    return 0;
+}
+
+/* A turn chooses another model: the client hears of it once. */
+static void test_model_follows(void) {
+    static const struct {
+        const char *prompt;
+        size_t updates;
+    } TURNS[] = {{"model other", 1}, {"say x", 0}, {"model other", 0}, {"model third;say x", 1}};
+    TestClient client;
+    client_open(&client, NULL);
+    const char *session = client_start_session(&client, NO_FILES, "/tmp");
+    for (size_t i = 0; i < sizeof TURNS / sizeof *TURNS; i++) {
+        request_in(
+            &client, "1", "session/prompt", session,
+            str_printf(&client.arena, ",\"prompt\":[{\"type\":\"text\",\"text\":\"%s\"}]", TURNS[i].prompt)
+                .ptr);
+        size_t updates = count_options(&client, "1");
+        for (int j = 0; j < 2; j++) { /* the first may be answered before the turn's end is seen */
+            request(&client, "2", "_mux/ping", NULL);
+            updates += count_options(&client, "2");
+        }
+        CHECK_INT(updates, TURNS[i].updates);
+    }
+    CHECK_INT(client_end(&client), 0);
+}
+
 static const TestCase CASES[] = {
+    {"a model chosen by a turn", test_model_follows},
     {"notices, compaction, title and commands", test_updates},
     {"calls of tools", test_tool_updates},
     {"offered in initialize", test_advertised},
