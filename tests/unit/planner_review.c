@@ -276,6 +276,31 @@ static void test_switch_in_a_turn(void) {
     room_close(&room);
 }
 
+/* The next prompt tells the model what was refused, once. */
+static void test_refused_is_told(void) {
+    Room room;
+    room_open(&room,
+              "--- reply when: return 1\n" CHANGES_A CHANGE_B
+              "--- reply when: a.py: the user refused 1 of the 3 changes you proposed\nI know of one.\n"
+              "--- reply\nI know of none.\n",
+              REVIEW_ASK, GRAIN_TURN, false);
+    room.keep = "1011";
+    room_turn(&room, PROMPT);
+    CHECK(room.was_applied);
+    room_turn(&room, "what is next?");
+    CHECK(str_contains(buf_text(&room.text), S("I know of one.")));
+    room_turn(&room, "what is next?");
+    CHECK(str_contains(buf_text(&room.text), S("I know of none.")));
+    room_close(&room);
+    room_open(&room, "--- reply when: import one\n" CHANGE_B "--- reply when: -print(one())\nI know it.\n",
+              REVIEW_ASK, GRAIN_HUNK, false);
+    room.decision = DECISION_REJECT_ONCE;
+    room_turn(&room, "change b.py");
+    room_turn(&room, "what is next?");
+    CHECK(str_contains(buf_text(&room.text), S("I know it.")));
+    room_close(&room);
+}
+
 /* ---- through an editor ---- */
 
 static void test_refused_write(void) {
@@ -332,6 +357,7 @@ static const TestCase CASES[] = {
     {"own_consent", test_own_consent},
     {"by_hunk", test_by_hunk},
     {"switch_in_a_turn", test_switch_in_a_turn},
+    {"refused_is_told", test_refused_is_told},
     {"refused_write", test_refused_write},
     {"cancel_while_applying", test_cancel_while_applying},
     {"cancel_on_disk", test_cancel_on_disk},
