@@ -11,6 +11,7 @@
 enum {
     LEAST_CONTEXT = 3000, /* tokens; tools and their results need room */
     LARGEST_PART = 5,     /* tools take at most this part of the context */
+    TOOL_TOKENS = 40,     /* of the text around a tool's schema and description */
     MOST_RESULT = 32 << 10,
     LEAST_RESULT = 2 << 10,
     MOST_SHOWN = 600,
@@ -51,6 +52,35 @@ static void load_mcp(Turn *turn) {
         turn_note(turn, problems[i]);
 }
 
+/* As many as fit into the tokens given, in their order. */
+static bool keep_fitting_mcp(Turn *turn, size_t tokens_left, Err *err) {
+    McpTool *kept = ARENA_ARRAY(&turn->arena, McpTool, turn->tools.mcp_count + 1);
+    size_t count = 0, offered = 0;
+    for (size_t i = 0; i < turn->tools.mcp_count; i++) {
+        const McpTool *tool = &turn->tools.mcp[i];
+        size_t schema, description, tokens;
+        if (!is_offered_mcp(turn, tool))
+            continue;
+        offered++;
+        if (!chat_count(turn->chat, tool->input_schema, &schema, err) ||
+            !chat_count(turn->chat, tool->description, &description, err))
+            return false;
+        tokens = schema + description + TOOL_TOKENS;
+        if (tokens > tokens_left)
+            continue;
+        tokens_left -= tokens;
+        kept[count++] = *tool;
+    }
+    turn->tools.mcp = kept;
+    turn->tools.mcp_count = count;
+    if (count < offered)
+        turn_left_out(turn, str_printf(&turn->arena,
+                                       "%zu of the %zu tools of MCP servers do not fit into the "
+                                       "model's context.",
+                                       offered - count, offered));
+    return true;
+}
+
 static void describe(Turn *turn, Buf *out) {
     PromptTool *tools = ARENA_ARRAY(&turn->arena, PromptTool, TOOL_COUNT + turn->tools.mcp_count);
     size_t count = 0;
@@ -60,32 +90,29 @@ static void describe(Turn *turn, Buf *out) {
                 (PromptTool){str_of(TOOLS[i]->name), str_of(TOOLS[i]->description), str_of(TOOLS[i]->schema)};
     for (size_t i = 0; i < turn->tools.mcp_count; i++) {
         const McpTool *tool = &turn->tools.mcp[i];
-        if (is_offered_mcp(turn, tool))
-            tools[count++] = (PromptTool){tool->full_name, tool->description, tool->input_schema};
+        tools[count++] = (PromptTool){tool->full_name, tool->description, tool->input_schema};
     }
     prompt_tools(tools, count, out);
 }
 
-/* Tools that take more than a part of the context are not offered: first those of servers, then all. */
+/* Together they take at most a part of the context; where not even our own fit, there are none. */
 bool tools_describe(Turn *turn, Buf *out, Err *err) {
-    size_t context = chat_context(turn->chat), tokens = 0, begin = out->len;
+    size_t context = chat_context(turn->chat), own = 0, begin = out->len;
     if (context < LEAST_CONTEXT)
+        return true;
+    describe(turn, out);
+    if (!chat_count(turn->chat, str_from(buf_text(out), begin), &own, err))
+        return false;
+    out->len = begin;
+    if (own > context / LARGEST_PART)
         return true;
     load_mcp(turn);
     if (turn_is_cancelled(turn))
         return err_set(err, ERR_CANCELLED, "cancelled");
-    for (;;) {
-        describe(turn, out);
-        if (!chat_count(turn->chat, str_from(buf_text(out), begin), &tokens, err))
-            return false;
-        if (tokens <= context / LARGEST_PART)
-            return true;
-        out->len = begin;
-        if (turn->tools.mcp_count == 0)
-            return true;
-        turn->tools.mcp_count = 0;
-        turn_left_out(turn, S("The tools of the servers do not fit into the model's context."));
-    }
+    if (!keep_fitting_mcp(turn, context / LARGEST_PART - own, err))
+        return false;
+    describe(turn, out);
+    return true;
 }
 
 static const Tool *find_tool(const Turn *turn, Str name) {
@@ -97,7 +124,7 @@ static const Tool *find_tool(const Turn *turn, Str name) {
 
 static const McpTool *find_mcp(const Turn *turn, Str name) {
     for (size_t i = 0; i < turn->tools.mcp_count; i++)
-        if (str_eq(name, turn->tools.mcp[i].full_name) && is_offered_mcp(turn, &turn->tools.mcp[i]))
+        if (str_eq(name, turn->tools.mcp[i].full_name))
             return &turn->tools.mcp[i];
     return NULL;
 }
@@ -108,8 +135,7 @@ static bool fail_unknown(Turn *turn, Str name, ToolResult *out) {
         if (is_offered(turn, TOOLS[i]))
             buf_printf(&names, "%s%s", names.len ? ", " : "", TOOLS[i]->name);
     for (size_t i = 0; i < turn->tools.mcp_count; i++)
-        if (is_offered_mcp(turn, &turn->tools.mcp[i]))
-            buf_printf(&names, ", %.*s", STR_ARG(turn->tools.mcp[i].full_name));
+        buf_printf(&names, ", %.*s", STR_ARG(turn->tools.mcp[i].full_name));
     tools_fail(turn, out, "there is no tool \"%.*s\"; there are %.*s", STR_ARG(str_slice(name, 0, 80)),
                STR_ARG(buf_text(&names)));
     buf_free(&names);

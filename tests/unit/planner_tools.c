@@ -23,6 +23,7 @@ typedef struct House {
     PlannerConfig config;
     /* the client's terminal */
     bool has_terminal, blocks;
+    const char *server;          /* a switch of the fake server, or ""; NULL: no server */
     const char *output, *writes; /* writes: the new text of a.py */
     int runs, releases;
     Buf commands;
@@ -97,6 +98,8 @@ static void on_event(void *ctx, const TurnEvent *event) {
         buf_str(&h->text, event->text);
     if (event->kind == TURN_TOOL)
         take_tool(h, event->tool);
+    if (event->kind == TURN_TOOL && event->tool->status == TOOL_RUNNING && h->cancels_when_running)
+        turn_cancel(h->session);
     if (event->kind == TURN_DONE)
         take_done(h, event->done);
     if (event->kind != TURN_QUESTION)
@@ -140,17 +143,26 @@ static void house_open(House *h, const char *script, ReviewMode review) {
     SessionConfig session = {.id = S("s"), .cwd = h->folder, .review = review, .grain = GRAIN_FILE};
     if (h->has_terminal)
         session.terminal = (TerminalIo){h, fake_run, fake_release};
+    Str server_switch = str_of(h->server);
+    McpServer server = {.name = S("fake"), .command = S(MUX_BINARY_DIR "/mcp_server")};
+    server.args = &server_switch;
+    server.arg_count = server_switch.len > 0;
+    session.mcp_servers = &server;
+    session.mcp_server_count = h->server != NULL;
     h->session = session_open(h->planner, &session, file_io_disk(), &err);
     CHECK_OK(h->session != NULL, err);
 }
 
-static void house_turn(House *h, const char *prompt) {
+static void house_ask(House *h, Ask ask) {
     Err err = {0};
-    Ask ask = {.text = str_of(prompt)};
     h->is_done = false;
     CHECK_OK(turn_start(h->session, &ask, (TurnSink){h, on_event}, &err), err);
     turn_wait(h->session);
     CHECK(h->is_done);
+}
+
+static void house_turn(House *h, const char *prompt) {
+    house_ask(h, (Ask){.text = str_of(prompt)});
 }
 
 static void house_close(House *h) {
@@ -190,47 +202,49 @@ static void test_reads_then_edits(void) {
 
 static void test_searches_and_lists(void) {
     House h = {0};
-    house_open(&h,
-               "--- reply\n" CALL("search", "{\"pattern\": \"def \", \"path\": \"*.py\"}")
-                   CALL("list_files", "{}") "--- reply when: a.py:5:def two():\n" CALL(
-                       "list_files",
-                       "{\"path\": \"*.rs\"}") "--- reply when: there is no such file\n" CALL("search",
-                                                                                              "{\"pattern\": "
-                                                                                              "\"(\", "
-                                                                                              "\"regex\": "
-                                                                                              "\"true\"}") "-"
-                                                                                                           "-"
-                                                                                                           "-"
-                                                                                                           " "
-                                                                                                           "r"
-                                                                                                           "e"
-                                                                                                           "p"
-                                                                                                           "l"
-                                                                                                           "y"
-                                                                                                           " "
-                                                                                                           "w"
-                                                                                                           "h"
-                                                                                                           "e"
-                                                                                                           "n"
-                                                                                                           ":"
-                                                                                                           " "
-                                                                                                           "<"
-                                                                                                           "t"
-                                                                                                           "o"
-                                                                                                           "o"
-                                                                                                           "l"
-                                                                                                           "_"
-                                                                                                           "r"
-                                                                                                           "e"
-                                                                                                           "s"
-                                                                                                           "p"
-                                                                                                           "o"
-                                                                                                           "n"
-                                                                                                           "s"
-                                                                                                           "e"
-                                                                                                           ">"
-                                                                                                           "\nTwo.\n",
-               REVIEW_AUTO);
+    house_open(
+        &h,
+        "--- reply\n" CALL("search", "{\"pattern\": \"def \", \"path\": \"*.py\"}")
+            CALL("list_files", "{}") "--- reply when: a.py:5:def two():\n" CALL(
+                "list_files",
+                "{\"path\": \"*.rs\"}") "--- reply when: there is no such file\n" CALL("search",
+                                                                                       "{\"pattern\": "
+                                                                                       "\"(\", "
+                                                                                       "\"regex\": "
+                                                                                       "\"true\"}") "-"
+                                                                                                    "-"
+                                                                                                    "-"
+                                                                                                    " "
+                                                                                                    "r"
+                                                                                                    "e"
+                                                                                                    "p"
+                                                                                                    "l"
+                                                                                                    "y"
+                                                                                                    " "
+                                                                                                    "w"
+                                                                                                    "h"
+                                                                                                    "e"
+                                                                                                    "n"
+                                                                                                    ":"
+                                                                                                    " "
+                                                                                                    "<"
+                                                                                                    "t"
+                                                                                                    "o"
+                                                                                                    "o"
+                                                                                                    "l"
+                                                                                                    "_"
+                                                                                                    "r"
+                                                                                                    "e"
+                                                                                                    "s"
+                                                                                                    "p"
+                                                                                                    "o"
+                                                                                                    "n"
+                                                                                                    "s"
+                                                                                                    "e"
+                                                                                                    ">"
+                                                                                                    "\nTwo."
+                                                                                                    "\n",
+        REVIEW_AUTO);
     house_turn(&h, "How many functions are there?");
     check_end(&h, TURN_STOP_END);
     CHECK(str_contains(buf_text(&h.tools), S("Search for def  in *.py|| completed\n")));
@@ -245,11 +259,66 @@ static void test_the_fence_holds(void) {
         &h,
         "--- reply\n" CALL("read_files", "{\"paths\": \"/etc/passwd\"}") "--- reply when: outside\n" CALL(
             "read_files",
-            "{\"paths\": [\"secret.txt\"]}") "--- reply when: is ignored by git\n" CALL("read_files", "{\"pat"
-                                                                                                      "hs\": "
-                                                                                                      "[\"../"
-                                                                                                      "model."
-                                                                                                      "txt\"]"
+            "{\"paths\": [\"secret.txt\"]}") "--- reply when: is ignored by git\n" CALL("read_files",
+                                                                                        "{\"pat"
+                                                                                        "hs\": "
+                                                                                        "[\"../"
+                                                                                        "model."
+                                                                                        "txt\"]"
+                                                                                        "}") "-"
+                                                                                             "-"
+                                                                                             "-"
+                                                                                             " "
+                                                                                             "r"
+                                                                                             "e"
+                                                                                             "p"
+                                                                                             "l"
+                                                                                             "y"
+                                                                                             " "
+                                                                                             "w"
+                                                                                             "h"
+                                                                                             "e"
+                                                                                             "n"
+                                                                                             ":"
+                                                                                             " "
+                                                                                             "o"
+                                                                                             "u"
+                                                                                             "t"
+                                                                                             "s"
+                                                                                             "i"
+                                                                                             "d"
+                                                                                             "e"
+                                                                                             "\nNo.\n",
+        REVIEW_AUTO);
+    house_turn(&h, "What is in there?");
+    check_end(&h, TURN_STOP_END);
+    CHECK(!str_contains(buf_text(&h.tools), S("completed")));
+    house_close(&h);
+}
+
+static void test_unknown_and_broken_calls(void) {
+    House h = {0};
+    house_open(
+        &h,
+        "--- reply\n" CALL(
+            "fly", "{}") "--- reply when: there is no tool \"fly\"; there are "
+                         "read_files\n<tool_call>\n{\"name\": \"search\", "
+                         "\"arguments\": {\"pattern\": \"a\"b\"}}\n</tool_call>\n"
+                         "--- reply when: the call could not be read\n" CALL(
+                             "search", "{}") "--- reply when: it lacks \"pattern\"\n" CALL("search",
+                                                                                           "{\"pattern\": "
+                                                                                           "[]}") "--- reply "
+                                                                                                  "when: "
+                                                                                                  "must be "
+                                                                                                  "of type "
+                                                                                                  "string"
+                                                                                                  "\n" CALL(
+                                                                                                      "run_"
+                                                                                                      "shell",
+                                                                                                      "{\"com"
+                                                                                                      "mand\""
+                                                                                                      ": "
+                                                                                                      "\"ls\""
                                                                                                       "}") "-"
                                                                                                            "-"
                                                                                                            "-"
@@ -266,43 +335,39 @@ static void test_the_fence_holds(void) {
                                                                                                            "n"
                                                                                                            ":"
                                                                                                            " "
-                                                                                                           "o"
-                                                                                                           "u"
                                                                                                            "t"
-                                                                                                           "s"
-                                                                                                           "i"
-                                                                                                           "d"
+                                                                                                           "h"
                                                                                                            "e"
-                                                                                                           "\nNo.\n",
-        REVIEW_AUTO);
-    house_turn(&h, "What is in there?");
-    check_end(&h, TURN_STOP_END);
-    CHECK(!str_contains(buf_text(&h.tools), S("completed")));
-    house_close(&h);
-}
-
-static void test_unknown_and_broken_calls(void) {
-    House h = {0};
-    house_open(
-        &h,
-        "--- reply\n" CALL("fly", "{}") "--- reply when: there is no tool \"fly\"; there are "
-                                        "read_files\n<tool_call>\n{\"name\": \"search\", "
-                                        "\"arguments\": {\"pattern\": \"a\"b\"}}\n</tool_call>\n"
-                                        "--- reply when: the call could not be read\n" CALL("search", "{}") "--- reply when: it lacks \"pattern\"\n" CALL(
-                                            "search", "{\"pattern\": []}") "--- reply when: must be of type "
-                                                                           "string\n" CALL("run_shell",
-                                                                                           "{\"command\": "
-                                                                                           "\"ls\"}") "--- "
-                                                                                                      "reply "
-                                                                                                      "when: "
-                                                                                                      "there "
-                                                                                                      "is no "
-                                                                                                      "tool "
-                                                                                                      "\"run_"
-                                                                                                      "shell"
-                                                                                                      "\"\nI "
-                                                                                                      "give "
-                                                                                                      "up.\n",
+                                                                                                           "r"
+                                                                                                           "e"
+                                                                                                           " "
+                                                                                                           "i"
+                                                                                                           "s"
+                                                                                                           " "
+                                                                                                           "n"
+                                                                                                           "o"
+                                                                                                           " "
+                                                                                                           "t"
+                                                                                                           "o"
+                                                                                                           "o"
+                                                                                                           "l"
+                                                                                                           " "
+                                                                                                           "\"run_"
+                                                                                                           "s"
+                                                                                                           "h"
+                                                                                                           "e"
+                                                                                                           "l"
+                                                                                                           "l"
+                                                                                                           "\"\nI "
+                                                                                                           "g"
+                                                                                                           "i"
+                                                                                                           "v"
+                                                                                                           "e"
+                                                                                                           " "
+                                                                                                           "u"
+                                                                                                           "p"
+                                                                                                           "."
+                                                                                                           "\n",
         REVIEW_AUTO);
     house_turn(&h, "Do something");
     check_end(&h, TURN_STOP_END);
@@ -400,14 +465,23 @@ static void test_always_is_remembered_by_word(void) {
                                                                                 "{\"command\": \"make x; rm "
                                                                                 "-r y\"}") "--- reply when: "
                                                                                            "exit code "
-                                                                                           "0\n" CALL("run_"
-                                                                                                      "shell",
-                                                                                                      "{\"com"
-                                                                                                      "mand\""
-                                                                                                      ": "
-                                                                                                      "\"cc "
-                                                                                                      "a."
-                                                                                                      "c\"}") "--- reply when: exit code 0\nDone.\n",
+                                                                                           "0\n" CALL(
+                                                                                               "run_"
+                                                                                               "shell",
+                                                                                               "{\"com"
+                                                                                               "mand\""
+                                                                                               ": "
+                                                                                               "\"cc "
+                                                                                               "a."
+                                                                                               "c\"}") "--- "
+                                                                                                       "reply"
+                                                                                                       " when"
+                                                                                                       ": "
+                                                                                                       "exit "
+                                                                                                       "code "
+                                                                                                       "0\nDo"
+                                                                                                       "ne."
+                                                                                                       "\n",
         REVIEW_AUTO);
     house_turn(&h, "Build it");
     check_end(&h, TURN_STOP_END);
@@ -420,9 +494,9 @@ static void test_always_is_remembered_by_word(void) {
 static void test_a_refusal_is_a_result(void) {
     House h = {.has_terminal = true, .decision = DECISION_REJECT_ALWAYS};
     house_open(&h,
-               "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}") "--- reply when: the user "
-                                                                               "refused\n" CALL(
-                                                                                   "run_shell",
+               "--- reply\n" CALL("run_shell",
+                                  "{\"command\": \"make test\"}") "--- reply when: the user "
+                                                                  "refused\n" CALL("run_shell",
                                                                                    "{\"command\": \"make "
                                                                                    "all\"}") "--- reply "
                                                                                              "when: the user "
@@ -510,6 +584,102 @@ static void test_cancel_at_the_question(void) {
     house_close(&h);
 }
 
+/* ---- tools of servers ---- */
+
+static void test_a_tool_of_a_server(void) {
+    House h = {.server = "", .decision = DECISION_ALLOW_ALWAYS};
+    house_open(&h,
+               "--- reply\n" CALL("fake__echo", "{\"text\": \"ping\"}") "--- reply when: ping\n" CALL(
+                   "fake__echo",
+                   "{\"text\": \"pong\"}") "--- reply when: pong\n" CALL("fake__fails",
+                                                                         "{}") "--- reply when: "
+                                                                               "<tool_response>\nDone.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Ask the server");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.questions, 2); /* one a tool */
+    CHECK(str_contains(buf_text(&h.tools), S("|first|fake: echo|| pending\n")));
+    CHECK(str_ends(buf_text(&h.tools), S(" failed\n")));
+    house_close(&h);
+}
+
+static void test_a_server_in_plan_mode(void) {
+    House h = {.server = "", .decision = DECISION_REJECT_ONCE};
+    house_open(&h,
+               "--- reply\n" CALL("fake__raw", "{}") "--- reply when: there is no tool \"fake__raw\"\n" CALL(
+                   "fake__echo", "{}") "--- reply when: the user refused\nDone.\n",
+               REVIEW_PLAN);
+    house_turn(&h, "Ask the server");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.questions, 1);
+    house_close(&h);
+}
+
+static void test_a_server_that_dies(void) {
+    House h = {.server = "", .decision = DECISION_ALLOW_ONCE};
+    house_open(&h, "--- reply\n" CALL("fake__crash", "{}") "--- reply when: <tool_response>\nIt died.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Ask the server");
+    check_end(&h, TURN_STOP_END);
+    CHECK_STR(buf_text(&h.text), S("It died."));
+    house_close(&h);
+}
+
+static void test_cancel_inside_a_server(void) {
+    House h = {.server = "", .decision = DECISION_ALLOW_ONCE, .cancels_when_running = true};
+    house_open(&h, "--- reply\n" CALL("fake__deaf", "{}") "--- reply\nNever.\n", REVIEW_AUTO);
+    house_turn(&h, "Ask the server");
+    check_end(&h, TURN_STOP_CANCELLED);
+    CHECK(str_ends(buf_text(&h.tools), S(" failed\n")));
+    house_close(&h);
+}
+
+static void test_a_server_that_is_not_there_is_told(void) {
+    House h = {.server = "--no-such-switch"};
+    house_open(&h, "--- reply\nHello.\n", REVIEW_AUTO);
+    house_turn(&h, "Say hello");
+    check_end(&h, TURN_STOP_END);
+    CHECK(str_contains(h.notes, S("fake")));
+    house_close(&h);
+}
+
+/* ---- what the user attaches ---- */
+
+static void test_attachments(void) {
+    House h = {0};
+    house_open(&h,
+               "--- reply when: The user points at lines 5 to 6 of a.py.\nSeen.\n"
+               "--- reply when: The user attached https://a/b:\n```\nhello\n```\nSeen too.\n",
+               REVIEW_AUTO);
+    Str uri = str_printf(&h.arena, "file://%.*s/a.py#L5:6", STR_ARG(h.folder));
+    Attachment lines = {.uri = uri, .first_line = 5, .last_line = 6};
+    Attachment text = {.uri = S("https://a/b"), .text = S("hello"), .has_text = true};
+    house_ask(&h, (Ask){.text = S("What is this?"), .attachments = &lines, .attachment_count = 1});
+    check_end(&h, TURN_STOP_END);
+    CHECK_STR(buf_text(&h.text), S("Seen."));
+    house_ask(&h, (Ask){.text = S("And this?"), .attachments = &text, .attachment_count = 1});
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.done.left_out_count, 0);
+    house_close(&h);
+}
+
+/* The lines pointed at are shown of a file that is too long for the prompt. */
+static void test_attached_lines_come_first(void) {
+    House h = {.config = {.prompt_tokens_max = 3200}};
+    house_open(&h, "--- reply when: line 7000 \nSeen.\n", REVIEW_AUTO);
+    Buf text = {0};
+    for (int i = 1; i <= 9000; i++)
+        buf_printf(&text, "line %d \n", i);
+    buf_char(&text, 0);
+    put_file(&h, "long.txt", text.ptr);
+    Attachment lines = {.uri = S("long.txt"), .first_line = 7000, .last_line = 7001};
+    house_ask(&h, (Ask){.text = S("What is this?"), .attachments = &lines, .attachment_count = 1});
+    check_end(&h, TURN_STOP_END);
+    CHECK(h.done.left_out_count == 1);
+    buf_free(&text);
+    house_close(&h);
+}
+
 /* ---- limits ---- */
 
 static void test_a_loop_is_told_and_ended(void) {
@@ -590,6 +760,13 @@ static const TestCase CASES[] = {
     {"long_output_is_cut_in_the_middle", test_long_output_is_cut_in_the_middle},
     {"cancel_inside_a_command", test_cancel_inside_a_command},
     {"cancel_at_the_question", test_cancel_at_the_question},
+    {"a_tool_of_a_server", test_a_tool_of_a_server},
+    {"a_server_in_plan_mode", test_a_server_in_plan_mode},
+    {"a_server_that_dies", test_a_server_that_dies},
+    {"cancel_inside_a_server", test_cancel_inside_a_server},
+    {"a_server_that_is_not_there_is_told", test_a_server_that_is_not_there_is_told},
+    {"attachments", test_attachments},
+    {"attached_lines_come_first", test_attached_lines_come_first},
     {"a_loop_is_told_and_ended", test_a_loop_is_told_and_ended},
     {"a_loop_may_be_left", test_a_loop_may_be_left},
     {"most_requests", test_most_requests},
