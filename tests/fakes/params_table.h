@@ -16,7 +16,7 @@ typedef struct Field {
     FieldRule rule;
 } Field;
 
-#define FIELDS_MAX 16
+#define FIELDS_MAX 20
 
 typedef struct ParamsRow {
     const char *method, *params;
@@ -45,11 +45,21 @@ static const ParamsRow PARAMS_ROWS[] = {
       {"clientInfo.version", OPTIONAL}}},
     {"authenticate", "{\"methodId\":\"none\"}", -32602, false, {{"methodId", REQUIRED}}},
     {"session/new",
-     "{\"cwd\":\"CWD\",\"mcpServers\":[],\"additionalDirectories\":[\"TMP\"]}",
+     "{\"cwd\":\"CWD\",\"mcpServers\":[{\"name\":\"n\",\"command\":\"/bin/false\",\"args\":[\"a\"],"
+     "\"env\":[{\"name\":\"A\",\"value\":\"b\"}]}],\"additionalDirectories\":[\"TMP\"]}",
      0,
      false,
      {{"cwd", REQUIRED},
       {"mcpServers", REQUIRED_OR_EMPTY},
+      {"mcpServers[0]", REQUIRED},
+      {"mcpServers[0].name", REQUIRED},
+      {"mcpServers[0].command", REQUIRED},
+      {"mcpServers[0].args", REQUIRED_OR_EMPTY},
+      {"mcpServers[0].args[0]", REQUIRED},
+      {"mcpServers[0].env", REQUIRED_OR_EMPTY},
+      {"mcpServers[0].env[0]", REQUIRED},
+      {"mcpServers[0].env[0].name", REQUIRED},
+      {"mcpServers[0].env[0].value", REQUIRED},
       {"additionalDirectories", OPTIONAL},
       {"additionalDirectories[0]", OPTIONAL}}},
     {"session/load",
@@ -105,6 +115,36 @@ static const ParamsRow PARAMS_ROWS[] = {
       {"prompt[2].resource.uri", REQUIRED},
       {"prompt[2].resource.text", REQUIRED},
       {"prompt[2].resource.mimeType", OPTIONAL}}},
+    /* Not of the stable protocol. */
+    {"session/fork",
+     "{\"sessionId\":\"SESSION\",\"cwd\":\"CWD\",\"mcpServers\":[],\"additionalDirectories\":[\"TMP\"]}",
+     0,
+     false,
+     {{"sessionId", REQUIRED},
+      {"cwd", REQUIRED},
+      {"mcpServers", OPTIONAL},
+      {"additionalDirectories", OPTIONAL}}},
+    {"session/set_title",
+     "{\"sessionId\":\"no-such\",\"title\":\"t\"}",
+     -32002,
+     false,
+     {{"sessionId", REQUIRED}, {"title", REQUIRED}}},
+    {"session/status", "{\"sessionId\":\"SESSION\"}", 0, false, {{"sessionId", REQUIRED}}},
+    /* Our own. */
+    {"_mux/ping", "{}", 0, false, {{NULL, OPTIONAL}}},
+    {"_mux/health", "{}", 0, false, {{NULL, OPTIONAL}}},
+    {"_mux/stats", "{}", 0, false, {{NULL, OPTIONAL}}},
+    {"_mux/list_files", "{\"sessionId\":\"SESSION\"}", 0, false, {{"sessionId", REQUIRED}}},
+    {"_mux/apply_patch",
+     "{\"sessionId\":\"SESSION\",\"patch\":\"\",\"tolerant\":false,\"checkOnly\":true}",
+     0,
+     false,
+     {{"sessionId", REQUIRED}, {"patch", REQUIRED}, {"tolerant", OPTIONAL}, {"checkOnly", OPTIONAL}}},
+    {"_mux/undo",
+     "{\"sessionId\":\"SESSION\",\"id\":null}",
+     0,
+     false,
+     {{"sessionId", REQUIRED}, {"id", OPTIONAL}}},
 };
 #define PARAMS_ROW_COUNT (sizeof PARAMS_ROWS / sizeof *PARAMS_ROWS)
 
