@@ -359,7 +359,7 @@ static void test_config_options(void) {
     check_turn(&client, session, "mode", "mode 0 model tiny", "end_turn");
     Json *reply = set_option(&client, session, "model", "big");
     const Json *options = json_find(json_find(reply, "result"), "configOptions");
-    CHECK_INT(json_len(options), 2);
+    CHECK_INT(json_len(options), 3);
     CHECK_STR(json_str(options->child->next, "currentValue"), S("big"));
     json_free(reply);
     json_free(set_option(&client, session, "mode", "auto"));
