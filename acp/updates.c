@@ -139,6 +139,9 @@ static void answer_prompt(Updates *updates, const TurnDone *done) {
         TurnStop stop = is_cancelled ? TURN_STOP_CANCELLED : done->stop;
         Json *result = json_object();
         json_put_str(result, "stopReason", str_of(v1_stop_reason(stop)));
+        if (done->usage.prompts)
+            json_put(json_put_object(result, "_meta"), "mux",
+                     v1_usage_meta(&done->usage, done->left_out, done->left_out_count));
         peer_reply(updates->peer, id, result);
     }
     arena_free(&arena);
