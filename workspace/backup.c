@@ -55,8 +55,13 @@ static bool shown_path(const Workspace *ws, Str txn_path, Arena *arena, Path *ou
 /* False when a file lies outside of this workspace's roots: another root's change. */
 static bool fill_backup(const Workspace *ws, const Record *record, Arena *arena, Backup *out) {
     const Manifest *m = &record->manifest;
-    *out = (Backup){
-        m->id, m->title, m->unix_seconds, m->count, ARENA_ARRAY(arena, Str, m->count), record->is_undone};
+    *out = (Backup){.id = m->id,
+                    .title = m->title,
+                    .unix_seconds = m->unix_seconds,
+                    .files = m->count,
+                    .paths = ARENA_ARRAY(arena, Str, m->count),
+                    .is_undone = record->is_undone,
+                    .is_undo = m->undoes.len > 0};
     for (size_t i = 0; i < m->count; i++) {
         Path path;
         if (!shown_path(ws, m->files[i].path, arena, &path))

@@ -194,7 +194,7 @@ typedef struct Backup {
     double unix_seconds;
     size_t files;
     Str *paths; /* relative */
-    bool is_undone;
+    bool is_undone, is_undo; /* taken back; takes another one back */
 } Backup;
 typedef struct BackupList {
     Backup *items; /* newest first */

@@ -40,6 +40,10 @@ static void health(void *ctx, Peer *peer, const RpcMessage *message) {
     json_put_int(result, "sessions", (int64_t)stats.sessions_open);
     json_put_int(result, "runningTurns", (int64_t)stats.turns_running);
     json_put_int(result, "rssBytes", (int64_t)os_resident_bytes());
+    int64_t loading = 0;
+    for (const AcpSession *session = connection->sessions; session; session = session->next)
+        loading += session_is_loading(session->session);
+    json_put_int(result, "loadingModels", loading);
     put_models(connection, json_put_array(result, "models"));
     peer_reply(peer, message->id, result);
 }

@@ -20,8 +20,9 @@ static bool run_map(Turn *turn, Str rest, Err *err) {
     map_print(&map, &lines);
     if (lines.len)
         slash_fence(&out, "", buf_text(&lines));
-    buf_printf(&out, "%s%zu source files, %zu definitions%s.\n", lines.len ? "\n" : "", map.files_read,
-               map.definitions, map.is_truncated ? "; there are more files than a map looks at" : "");
+    buf_printf(&out, "%s%zu source file%s, %zu definition%s%s.\n", lines.len ? "\n" : "", map.files_read,
+               map.files_read == 1 ? "" : "s", map.definitions, map.definitions == 1 ? "" : "s",
+               map.is_truncated ? "; there are more files than a map looks at" : "");
     buf_free(&lines);
     return slash_say(turn, &out);
 }

@@ -61,7 +61,7 @@ static bool say_changes(Turn *turn, Buf *out, Err *err) {
         return false;
     size_t open = 0;
     for (size_t i = 0; i < backups.count; i++)
-        open += !backups.items[i].is_undone;
+        open += !backups.items[i].is_undone && !backups.items[i].is_undo;
     buf_printf(out,
                "- Changes: this session wrote %zu file%s; %zu change%s in this folder can be taken back\n",
                turn->session->written_count, turn->session->written_count == 1 ? "" : "s", open,

@@ -260,6 +260,8 @@ static void test_model_and_status(void) {
     CHECK(str_contains(said, S("this session wrote 1 file; 1 change in this folder")));
     CHECK(str_contains(said, S("- Mode: auto, a question for each ")));
     CHECK(str_contains(said, S("tokens")));
+    ask(&t, "/undo");
+    check_said(&t, "/status", "0 changes in this folder");
     check_fails(&t, "/model nothing-like-it", ERR_NOT_FOUND, "nothing-like-it");
     check_said(&t, "/model echo", "`echo`");
     CHECK_STR(session_options(t.session).model, S("echo"));
