@@ -387,6 +387,37 @@ static void labels_match_at_line_starts(void) {
     check_rendering(&model, messages, 1, expected, sizeof expected / sizeof *expected);
 }
 
+/* What the templates of such models write when enable_thinking is false. */
+static void thoughts_can_be_turned_off(void) {
+    FakeModel model = {.arch = "qwen3", .type = DTYPE_Q8_0, .seed = 5, .has_thinking = true};
+    Arena arena = {0};
+    Err err = {0};
+    Usage usage;
+    const Message message = {ROLE_USER, S("a<think>")};
+    Engine *engine = fake_engine(fake_model_file(&arena, &model), S("cpu"));
+    Chat *chat = fake_chat(engine, S(""));
+    CHECK(chat_card(chat)->has_thinking);
+    int32_t opened[] = {FAKE_IM_START, 'u', 263,  'r',        '\n',        'a',  '<',
+                        258,           256, 'k',  '>',        FAKE_IM_END, '\n', FAKE_IM_START,
+                        'a',           's', 's',  'i',        's',         't',  'a',
+                        'n',           't', '\n', FAKE_THINK, '\n',        '\n', FAKE_THINK + 1,
+                        '\n',          '\n'};
+    size_t whole = sizeof opened / sizeof *opened;
+    for (int is_on = 1; is_on >= 0; is_on--) {
+        size_t expected = is_on ? whole - 6 : whole;
+        chat_set_thinking(chat, is_on);
+        CHECK_OK(chat_sync(chat, &message, 1, &err), err);
+        CHECK_INT(chat_length(chat), expected);
+        CHECK_OK(chat_sync_tokens(chat, opened, expected, &err), err);
+        CHECK_OK(chat_generate(chat, &(Sampling){.max_tokens = 1}, NULL, (ChatSink){0}, &usage, &err), err);
+        CHECK_INT(usage.cached_tokens, expected); /* the very same tokens */
+        chat_rewind(chat, expected);
+    }
+    chat_close(chat);
+    engine_close(engine);
+    arena_free(&arena);
+}
+
 /* ---- registry ---- */
 
 static void registry_lists_what_there_is(void) {
@@ -437,6 +468,7 @@ static const TestCase CASES[] = {
     {"waiting can be cancelled", waiting_can_be_cancelled},
     {"control tokens come only from the format", control_tokens_come_only_from_the_format},
     {"labels match at line starts", labels_match_at_line_starts},
+    {"thoughts can be turned off", thoughts_can_be_turned_off},
     {"registry lists what there is", registry_lists_what_there_is},
     {"unknown backends are refused", unknown_backends_are_refused},
 };

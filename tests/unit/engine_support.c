@@ -242,7 +242,7 @@ static const char *const MERGED[8][3] = {{"i", "n", "in"},
                                          {"\xc4\xa0", "t", "\xc4\xa0t"},
                                          {"s", "e", "se"}};
 
-static void put_vocabulary(Buf *out, bool has_labels) {
+static void put_vocabulary(Buf *out, bool has_labels, bool has_thinking) {
     Arena scratch = {0};
     put_pair_string(out, S("tokenizer.ggml.model"), S("gpt2"));
     put_pair_string(out, S("tokenizer.ggml.pre"), S("gpt-2"));
@@ -258,7 +258,11 @@ static void put_vocabulary(Buf *out, bool has_labels) {
     put_string(out, S("<|im_end|>"));
     for (int i = FAKE_FIRST_LABEL; i < FAKE_VOCABULARY; i++) {
         int number = i - FAKE_FIRST_LABEL + 1;
-        put_string(out, str_printf(&scratch, has_labels && number <= 40 ? "<|%d|>" : "<unused%d>", number));
+        if (has_thinking && i >= FAKE_THINK)
+            put_string(out, i == FAKE_THINK ? S("<think>") : S("</think>"));
+        else
+            put_string(out,
+                       str_printf(&scratch, has_labels && number <= 40 ? "<|%d|>" : "<unused%d>", number));
     }
     put_string(out, S("tokenizer.ggml.token_type"));
     put_u32(out, 9);
@@ -336,7 +340,12 @@ void fake_model_bytes(const FakeModel *model, Buf *out) {
     Buf pairs = {0};
     plan(&recipe, model);
     int count = put_hyper_parameters(&pairs, &recipe);
-    put_vocabulary(&pairs, model->has_labels);
+    put_vocabulary(&pairs, model->has_labels, model->has_thinking);
+    if (model->has_thinking) {
+        put_pair_string(&pairs, S("tokenizer.chat_template"),
+                        S("<|im_start|>{% if not enable_thinking %}<think></think>{% endif %}"));
+        count++;
+    }
     size_t start = out->len;
     buf_str(out, S("GGUF"));
     put_u32(out, 3);

@@ -15,6 +15,7 @@ enum {
     FAKE_IM_START = 265,
     FAKE_IM_END = 266,
     FAKE_FIRST_LABEL = 267, /* <|1|> */
+    FAKE_THINK = 318,       /* <think> and </think> of models that have_thinking */
     FAKE_VOCABULARY = 320,
 };
 
@@ -26,6 +27,7 @@ typedef struct FakeModel {
     bool has_extras; /* llama: biases, rope factors, linear scaling, mixed types, an output matrix of its own
                       */
     bool has_labels; /* <|1|> .. <|40|> rather than unused tokens */
+    bool has_thinking; /* tokens and a chat template that asks for enable_thinking */
 } FakeModel;
 
 /* GGUF pieces, little-endian. */
