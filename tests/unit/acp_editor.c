@@ -250,9 +250,58 @@ static void test_unanswered_write(void) {
     editor_close(&editor);
 }
 
+static void set_mode(Editor *editor, const char *mode) {
+    client_send(&editor->client,
+                str_printf(&editor->client.arena,
+                           "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"session/set_mode\",\"params\":{"
+                           "\"sessionId\":\"%s\",\"modeId\":\"%s\"}}",
+                           editor->session, mode)
+                    .ptr);
+    json_free(client_answer(&editor->client, "6"));
+}
+
+/* Hunks chosen in a form are what is written, and the model hears of the others. */
+static void test_chosen_hunks(void) {
+    Editor editor;
+    editor_open(&editor,
+                "--- reply when: return 1\n" CHANGE_A
+                "--- reply when: the user refused 1 of the 2 changes you proposed\nI know.\n",
+                "--grain", "hunk");
+    set_mode(&editor, "ask");
+    editor.form = "{\"action\":\"accept\",\"content\":{\"hunk_00001\":false,\"hunk_00002\":true}}";
+    turn(&editor, "change the values in a.py");
+    CHECK_STR(editor.stop, S("end_turn"));
+    CHECK(str_contains(buf_text(&editor.calls), S("elicitation/create\n")));
+    CHECK(!str_contains(buf_text(&editor.calls), S("session/request_permission\n")));
+    check_file(&editor, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
+    turn(&editor, "what is next?");
+    CHECK(str_contains(buf_text(&editor.said), S("I know.")));
+    editor_close(&editor);
+}
+
+/* One question about both files. */
+static void test_whole_turn_refused(void) {
+    Editor editor;
+    editor_open(&editor, "--- reply\n" CHANGE_A CHANGE_B, "--grain", "turn");
+    set_mode(&editor, "ask");
+    editor.option = "reject_once";
+    turn(&editor, "change the values in a.py and b.py");
+    CHECK_STR(editor.stop, S("end_turn"));
+    size_t first = str_find(buf_text(&editor.calls), S("session/request_permission\n"), 0);
+    CHECK(first != STR_NONE &&
+          str_find(buf_text(&editor.calls), S("session/request_permission\n"), first + 1) == STR_NONE);
+    check_file(&editor, "a.py", A_TEXT);
+    check_file(&editor, "b.py", B_TEXT);
+    editor_close(&editor);
+}
+
 static const TestCase CASES[] = {
-    {"rejected_hunk", test_rejected_hunk},       {"formatter", test_formatter},
-    {"refused_read", test_refused_read},         {"refused_write", test_refused_write},
+    {"rejected_hunk", test_rejected_hunk},
+    {"formatter", test_formatter},
+    {"refused_read", test_refused_read},
+    {"refused_write", test_refused_write},
     {"unanswered_write", test_unanswered_write},
+    {"chosen_hunks", test_chosen_hunks},
+    {"whole_turn_refused", test_whole_turn_refused},
 };
 TEST_SUITE(ACP_EDITOR_SUITE, "editor", CASES);
