@@ -113,7 +113,6 @@ bool session_setup_read(SessionSetup *setup, Connection *connection, const RpcMe
         abort();
     *setup = (SessionSetup){.entry = entry};
     entry->connection = connection;
-    entry->mode = connection->config.review;
     Arena *arena = &entry->arena;
     entry->id = setup->config.id = str_copy(arena, id);
     const Json *params = message->params;
@@ -183,9 +182,7 @@ static bool open_session(SessionSetup *setup, SetupKind kind, Str source, Err *e
                                              : session_fork(planner, source, config, io, err);
     if (!entry->session)
         return false;
-    SessionOptions options = session_options(entry->session);
-    entry->mode = options.review;
-    buf_str(&entry->model, options.model);
+    buf_str(&entry->model, session_options(entry->session).model);
     entry->owes_note = kind == SETUP_NEW && connection->config.model_note.len > 0;
     entry->owes_commands = true;
     updates_init(&entry->updates, connection->peer, entry->id);

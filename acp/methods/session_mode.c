@@ -61,7 +61,6 @@ void session_tell_choices(AcpSession *session) {
 /* ---- session/set_mode ---- */
 
 static void choose_mode(AcpSession *session, ReviewMode mode) {
-    session->mode = mode;
     session_set_review(session->session, mode);
 }
 

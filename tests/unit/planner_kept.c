@@ -330,6 +330,42 @@ static void test_no_place(void) {
     house_close(&h);
 }
 
+/* Sessions share the store: while some work, others are replayed and named. */
+static void test_many_at_once(void) {
+    enum { SESSIONS = 8 };
+    House h;
+    house_open(&h, "piece: 3\n--- reply repeat\nOne line of an answer.\nAnd another one, not much longer.\n");
+    Session *sessions[SESSIONS];
+    Heard heard[SESSIONS] = {0};
+    Err err = {0};
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < SESSIONS; i++) {
+            if (round == 0)
+                sessions[i] = open_session(&h, str_printf(&h.arena, "s%zu", i).ptr);
+            Ask ask = {.text = S("what is in a.py?")};
+            CHECK_OK(turn_start(sessions[i], &ask, (TurnSink){&heard[i], hear}, &err), err);
+        }
+        Str kept;
+        SessionPage page;
+        CHECK_OK(planner_set_title(h.planner, S("s0"), S("Named"), &h.arena, &kept, &err), err);
+        CHECK_OK(planner_sessions(h.planner, S(""), S(""), 10, &h.arena, &page, &err), err);
+        for (size_t i = 0; i < SESSIONS; i++) {
+            Heard again = {0};
+            session_set_grain(sessions[i], GRAIN_HUNK);
+            turn_wait(sessions[i]);
+            replay(sessions[i], &again);
+            CHECK_STR(buf_text(&again.text), buf_text(&heard[i].text));
+            CHECK_INT(heard[i].done, round + 1);
+            heard_free(&again);
+        }
+    }
+    for (size_t i = 0; i < SESSIONS; i++) {
+        session_close(sessions[i]);
+        heard_free(&heard[i]);
+    }
+    house_close(&h);
+}
+
 static void test_stats(void) {
     House h;
     house_open(&h, EDIT("    return 1\n", "    return 2\n"));
@@ -359,5 +395,6 @@ static const TestCase CASES[] = {
     {"titles", test_titles},
     {"no_place", test_no_place},
     {"stats", test_stats},
+    {"many_at_once", test_many_at_once},
 };
 TEST_SUITE(PLANNER_KEPT_SUITE, "kept", CASES);
