@@ -188,11 +188,11 @@ Str tools_cut_middle(Str text, size_t limit, Arena *arena) {
                       (int)(text.len - tail), text.ptr + tail);
 }
 
-static ToolAnswer *find_answer(Session *s, Str key) {
+static bool is_remembered(const Session *s, Str key, bool is_allowed) {
     for (size_t i = 0; i < s->tool_answer_count; i++)
-        if (str_eq(s->tool_answers[i].key, key))
-            return &s->tool_answers[i];
-    return NULL;
+        if (str_eq(s->tool_answers[i].key, key) && s->tool_answers[i].is_allowed == is_allowed)
+            return true;
+    return false;
 }
 
 static void remember_answer(Session *s, Str key, bool is_allowed) {
@@ -200,28 +200,27 @@ static void remember_answer(Session *s, Str key, bool is_allowed) {
     LIST_PUSH(&s->arena, s->tool_answers, s->tool_answer_count, s->tool_answer_capacity, answer);
 }
 
-Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str key) {
+Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str allow, Str refuse) {
     Session *s = turn->session;
     pthread_mutex_lock(&s->lock);
-    const ToolAnswer *known = key.len ? find_answer(s, key) : NULL;
-    bool is_known = known != NULL, is_allowed = known && known->is_allowed;
+    bool is_refused = is_remembered(s, refuse, false), is_allowed = is_remembered(s, allow, true);
     pthread_mutex_unlock(&s->lock);
-    if (is_known)
-        return is_allowed ? PERMISSION_GIVEN : PERMISSION_REFUSED;
+    if (is_refused || is_allowed)
+        return is_refused ? PERMISSION_REFUSED : PERMISSION_GIVEN;
     QuestionEvent question = {.tool = *event, .title = title, .grain = GRAIN_FILE};
     tools_begin(turn, event, TOOL_PENDING);
     question.tool.is_first = false;
     question.tool.status = TOOL_PENDING;
     Decision decision = turn_ask(turn, &question);
-    bool is_always = decision.kind == DECISION_ALLOW_ALWAYS || decision.kind == DECISION_REJECT_ALWAYS;
-    is_allowed = decision.kind == DECISION_ALLOW_ONCE || decision.kind == DECISION_ALLOW_ALWAYS;
-    if (is_always && key.len) {
-        pthread_mutex_lock(&s->lock);
-        remember_answer(s, key, is_allowed);
-        pthread_mutex_unlock(&s->lock);
-    }
+    pthread_mutex_lock(&s->lock);
+    if (decision.kind == DECISION_ALLOW_ALWAYS)
+        remember_answer(s, allow, true);
+    else if (decision.kind == DECISION_REJECT_ALWAYS)
+        remember_answer(s, refuse, false);
+    pthread_mutex_unlock(&s->lock);
     if (turn_is_cancelled(turn) || decision.kind == DECISION_CANCELLED)
         return PERMISSION_STOPPED;
+    is_allowed = decision.kind == DECISION_ALLOW_ONCE || decision.kind == DECISION_ALLOW_ALWAYS;
     return is_allowed ? PERMISSION_GIVEN : PERMISSION_REFUSED;
 }
 
@@ -287,7 +286,8 @@ static bool run_mcp(Turn *turn, const McpTool *tool, Str arguments, ToolEvent *e
     event->kind = tool->is_read_only ? TOOL_FETCH : TOOL_OTHER;
     Str title =
         str_printf(&turn->arena, "Let %.*s run its tool %.*s?", STR_ARG(tool->server), STR_ARG(tool->name));
-    switch (tools_ask(turn, event, title, str_printf(&turn->arena, "mcp:%.*s", STR_ARG(tool->full_name)))) {
+    Str key = str_printf(&turn->arena, "mcp:%.*s", STR_ARG(tool->full_name));
+    switch (tools_ask(turn, event, title, key, key)) {
     case PERMISSION_STOPPED: return err_set(err, ERR_CANCELLED, "cancelled");
     case PERMISSION_REFUSED: return tools_fail(turn, out, "the user refused this call; do without it");
     case PERMISSION_GIVEN: break;

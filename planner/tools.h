@@ -41,8 +41,9 @@ bool tools_run(Turn *turn, const ToolCall *call, ToolResult *out, Err *err);
 /* Shows the call as under way (or as waiting for permission); what the event holds then is not sent again. */
 void tools_begin(Turn *turn, ToolEvent *event, ToolStatus status);
 typedef enum Permission { PERMISSION_GIVEN, PERMISSION_REFUSED, PERMISSION_STOPPED } Permission;
-/* Asks, or remembers what was answered "always" for this key (empty: nothing is remembered). */
-Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str key);
+/* Asks, unless "always" was answered before: allow is the key of what is allowed then, refuse of what is
+ * refused. */
+Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str allow, Str refuse);
 /* A result that says what went wrong; true. */
 bool tools_fail(Turn *turn, ToolResult *out, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Most bytes of one result: a part of the model's context. */

@@ -17,12 +17,12 @@ static void started(void *ctx, Str terminal_id) {
     tools_begin(s->turn, s->event, TOOL_RUNNING);
 }
 
-/* What "always" is remembered for: the command's word. Nothing that could run a second command or write
- * anywhere. */
+/* What "always" allows: the command's word with whatever arguments; where a second command could run or
+ * something be written anywhere, only this very line. */
 static Str command_key(Turn *turn, Str command) {
     for (size_t i = 0; i < command.len; i++)
         if (strchr(";&|<>`$(){}\n\r\\\"'*?[~#=!", command.ptr[i]))
-            return S("");
+            return str_printf(&turn->arena, "shell line:%.*s", STR_ARG(command));
     size_t end = str_find_char(command, ' ', 0);
     return str_printf(&turn->arena, "shell:%.*s", STR_ARG(str_slice(command, 0, end)));
 }
@@ -80,7 +80,7 @@ static bool run(Turn *turn, const Json *arguments, ToolEvent *event, ToolResult 
     event->title = shown.len < line.len ? str_printf(&turn->arena, "%.*s ...", STR_ARG(shown)) : shown;
     event->text = line.len > shown.len ? line : S("");
     Str title = str_printf(&turn->arena, "Run %.*s?", STR_ARG(event->title));
-    switch (tools_ask(turn, event, title, command_key(turn, line))) {
+    switch (tools_ask(turn, event, title, command_key(turn, line), S("shell"))) {
     case PERMISSION_STOPPED: return err_set(err, ERR_CANCELLED, "cancelled");
     case PERMISSION_REFUSED:
         return tools_fail(turn, out, "the user refused to run this command; do without it");

@@ -179,18 +179,18 @@ static void check_end(const House *h, TurnStop stop) {
     CHECK_MSG(h->done.stop == stop, "stop %d: %s", (int)h->done.stop, h->done.error.text);
 }
 
+/* The scripts below have a line for each reply. */
+/* clang-format off */
+
 /* ---- reading ---- */
 
 static void test_reads_then_edits(void) {
     House h = {0};
-    house_open(
-        &h,
-        "--- reply\nI look.\n" CALL(
-            "read_files",
-            "{\"paths\": [\"a.py:5-6\", \"gone.py\"]}") "made up result\n"
-                                                        "--- reply when: 5\tdef two():\nDone.\n\n" BLOCK(
-                                                            "a.py", "    return 2\n", "    return 22\n"),
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\nI look.\n" CALL("read_files", "{\"paths\": [\"a.py:5-6\", \"gone.py\"]}")
+               "made up result\n"
+               "--- reply when: 5\tdef two():\nDone.\n\n" BLOCK("a.py", "    return 2\n", "    return 22\n"),
+               REVIEW_AUTO);
     house_turn(&h, "Let two return 22");
     check_end(&h, TURN_STOP_END);
     check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
@@ -202,49 +202,14 @@ static void test_reads_then_edits(void) {
 
 static void test_searches_and_lists(void) {
     House h = {0};
-    house_open(
-        &h,
-        "--- reply\n" CALL("search", "{\"pattern\": \"def \", \"path\": \"*.py\"}")
-            CALL("list_files", "{}") "--- reply when: a.py:5:def two():\n" CALL(
-                "list_files",
-                "{\"path\": \"*.rs\"}") "--- reply when: there is no such file\n" CALL("search",
-                                                                                       "{\"pattern\": "
-                                                                                       "\"(\", "
-                                                                                       "\"regex\": "
-                                                                                       "\"true\"}") "-"
-                                                                                                    "-"
-                                                                                                    "-"
-                                                                                                    " "
-                                                                                                    "r"
-                                                                                                    "e"
-                                                                                                    "p"
-                                                                                                    "l"
-                                                                                                    "y"
-                                                                                                    " "
-                                                                                                    "w"
-                                                                                                    "h"
-                                                                                                    "e"
-                                                                                                    "n"
-                                                                                                    ":"
-                                                                                                    " "
-                                                                                                    "<"
-                                                                                                    "t"
-                                                                                                    "o"
-                                                                                                    "o"
-                                                                                                    "l"
-                                                                                                    "_"
-                                                                                                    "r"
-                                                                                                    "e"
-                                                                                                    "s"
-                                                                                                    "p"
-                                                                                                    "o"
-                                                                                                    "n"
-                                                                                                    "s"
-                                                                                                    "e"
-                                                                                                    ">"
-                                                                                                    "\nTwo."
-                                                                                                    "\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("search", "{\"pattern\": \"def \", \"path\": \"*.py\"}")
+               CALL("list_files", "{}")
+               "--- reply when: a.py:5:def two():\n" CALL("list_files", "{\"path\": \"*.rs\"}")
+               "--- reply when: there is no such file\n"
+               CALL("search", "{\"pattern\": \"(\", \"regex\": \"true\"}")
+               "--- reply when: <tool_response>\nTwo.\n",
+               REVIEW_AUTO);
     house_turn(&h, "How many functions are there?");
     check_end(&h, TURN_STOP_END);
     CHECK(str_contains(buf_text(&h.tools), S("Search for def  in *.py|| completed\n")));
@@ -255,41 +220,12 @@ static void test_searches_and_lists(void) {
 
 static void test_the_fence_holds(void) {
     House h = {0};
-    house_open(
-        &h,
-        "--- reply\n" CALL("read_files", "{\"paths\": \"/etc/passwd\"}") "--- reply when: outside\n" CALL(
-            "read_files",
-            "{\"paths\": [\"secret.txt\"]}") "--- reply when: is ignored by git\n" CALL("read_files",
-                                                                                        "{\"pat"
-                                                                                        "hs\": "
-                                                                                        "[\"../"
-                                                                                        "model."
-                                                                                        "txt\"]"
-                                                                                        "}") "-"
-                                                                                             "-"
-                                                                                             "-"
-                                                                                             " "
-                                                                                             "r"
-                                                                                             "e"
-                                                                                             "p"
-                                                                                             "l"
-                                                                                             "y"
-                                                                                             " "
-                                                                                             "w"
-                                                                                             "h"
-                                                                                             "e"
-                                                                                             "n"
-                                                                                             ":"
-                                                                                             " "
-                                                                                             "o"
-                                                                                             "u"
-                                                                                             "t"
-                                                                                             "s"
-                                                                                             "i"
-                                                                                             "d"
-                                                                                             "e"
-                                                                                             "\nNo.\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("read_files", "{\"paths\": \"/etc/passwd\"}")
+               "--- reply when: outside\n" CALL("read_files", "{\"paths\": [\"secret.txt\"]}")
+               "--- reply when: is ignored by git\n" CALL("read_files", "{\"paths\": [\"../model.txt\"]}")
+               "--- reply when: outside\nNo.\n",
+               REVIEW_AUTO);
     house_turn(&h, "What is in there?");
     check_end(&h, TURN_STOP_END);
     CHECK(!str_contains(buf_text(&h.tools), S("completed")));
@@ -298,77 +234,15 @@ static void test_the_fence_holds(void) {
 
 static void test_unknown_and_broken_calls(void) {
     House h = {0};
-    house_open(
-        &h,
-        "--- reply\n" CALL(
-            "fly", "{}") "--- reply when: there is no tool \"fly\"; there are "
-                         "read_files\n<tool_call>\n{\"name\": \"search\", "
-                         "\"arguments\": {\"pattern\": \"a\"b\"}}\n</tool_call>\n"
-                         "--- reply when: the call could not be read\n" CALL(
-                             "search", "{}") "--- reply when: it lacks \"pattern\"\n" CALL("search",
-                                                                                           "{\"pattern\": "
-                                                                                           "[]}") "--- reply "
-                                                                                                  "when: "
-                                                                                                  "must be "
-                                                                                                  "of type "
-                                                                                                  "string"
-                                                                                                  "\n" CALL(
-                                                                                                      "run_"
-                                                                                                      "shell",
-                                                                                                      "{\"com"
-                                                                                                      "mand\""
-                                                                                                      ": "
-                                                                                                      "\"ls\""
-                                                                                                      "}") "-"
-                                                                                                           "-"
-                                                                                                           "-"
-                                                                                                           " "
-                                                                                                           "r"
-                                                                                                           "e"
-                                                                                                           "p"
-                                                                                                           "l"
-                                                                                                           "y"
-                                                                                                           " "
-                                                                                                           "w"
-                                                                                                           "h"
-                                                                                                           "e"
-                                                                                                           "n"
-                                                                                                           ":"
-                                                                                                           " "
-                                                                                                           "t"
-                                                                                                           "h"
-                                                                                                           "e"
-                                                                                                           "r"
-                                                                                                           "e"
-                                                                                                           " "
-                                                                                                           "i"
-                                                                                                           "s"
-                                                                                                           " "
-                                                                                                           "n"
-                                                                                                           "o"
-                                                                                                           " "
-                                                                                                           "t"
-                                                                                                           "o"
-                                                                                                           "o"
-                                                                                                           "l"
-                                                                                                           " "
-                                                                                                           "\"run_"
-                                                                                                           "s"
-                                                                                                           "h"
-                                                                                                           "e"
-                                                                                                           "l"
-                                                                                                           "l"
-                                                                                                           "\"\nI "
-                                                                                                           "g"
-                                                                                                           "i"
-                                                                                                           "v"
-                                                                                                           "e"
-                                                                                                           " "
-                                                                                                           "u"
-                                                                                                           "p"
-                                                                                                           "."
-                                                                                                           "\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("fly", "{}")
+               "--- reply when: there is no tool \"fly\"; there are read_files\n<tool_call>\n"
+               "{\"name\": \"search\", \"arguments\": {\"pattern\": \"a\"b\"}}\n</tool_call>\n"
+               "--- reply when: the call could not be read\n" CALL("search", "{}")
+               "--- reply when: it lacks \"pattern\"\n" CALL("search", "{\"pattern\": []}")
+               "--- reply when: must be of type string\n" CALL("run_shell", "{\"command\": \"ls\"}")
+               "--- reply when: there is no tool \"run_shell\"\nI give up.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Do something");
     check_end(&h, TURN_STOP_END);
     CHECK(str_contains(buf_text(&h.text), S("I give up.")));
@@ -380,20 +254,12 @@ static void test_unknown_and_broken_calls(void) {
 static void test_a_patch_is_proposed(void) {
     House h = {0};
     house_open(&h,
-               "--- reply\n" CALL(
-                   "propose_patch",
-                   "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\nnothing like "
-                   "it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}") "--- reply when: the patch does not "
-                                                               "fit\n" CALL("propose_patch",
-                                                                            "{\"patch\": \"--- a/a.py\\n+++ "
-                                                                            "b/a.py\\n@@ -1,2 +1,2 @@\\n def "
-                                                                            "one():\\n-    return 1\\n+    "
-                                                                            "return 11\\n\"}") "--- reply "
-                                                                                               "when: The "
-                                                                                               "patch "
-                                                                                               "fits.\nOne "
-                                                                                               "returns 11 "
-                                                                                               "now.\n",
+               "--- reply\n" CALL("propose_patch", "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\n"
+                                               "nothing like it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}")
+               "--- reply when: the patch does not fit\n" CALL("propose_patch",
+                   "{\"patch\": \"--- a/a.py\\n+++ b/a.py\\n@@ -1,2 +1,2 @@\\n "
+                   "def one():\\n-    return 1\\n+    return 11\\n\"}")
+               "--- reply when: The patch fits.\nOne returns 11 now.\n",
                REVIEW_AUTO);
     house_turn(&h, "Let one return 11");
     check_end(&h, TURN_STOP_END);
@@ -405,9 +271,8 @@ static void test_a_patch_is_proposed(void) {
 static void test_patch_and_blocks_add_up(void) {
     House h = {0};
     house_open(&h,
-               "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n")
-                   CALL("list_files", "{}") "--- reply when: are kept\n" BLOCK("a.py", "    return 2\n",
-                                                                               "    return 22\n"),
+               "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n") CALL("list_files", "{}")
+               "--- reply when: are kept\n" BLOCK("a.py", "    return 2\n", "    return 22\n"),
                REVIEW_AUTO);
     house_turn(&h, "Let both return other numbers");
     check_end(&h, TURN_STOP_END);
@@ -417,15 +282,12 @@ static void test_patch_and_blocks_add_up(void) {
 
 static void test_a_failed_patch_is_not_passed_over(void) {
     House h = {0};
-    house_open(
-        &h,
-        "--- reply\n" CALL(
-            "propose_patch",
-            "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\nnothing like "
-            "it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}") "--- reply when: the patch does not fit\nDone!\n"
-                                                        "--- reply when: could not be used\n" BLOCK(
-                                                            "a.py", "    return 2\n", "    return 22\n"),
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("propose_patch", "{\"patch\": \"a.py\\n<<<<<<< SEARCH\\n"
+                                               "nothing like it\\n=======\\nx\\n>>>>>>> REPLACE\\n\"}")
+               "--- reply when: the patch does not fit\nDone!\n"
+               "--- reply when: could not be used\n" BLOCK("a.py", "    return 2\n", "    return 22\n"),
+               REVIEW_AUTO);
     house_turn(&h, "Let two return 22");
     check_end(&h, TURN_STOP_END);
     check_file(&h, "a.py", "def one():\n    return 1\n\n\ndef two():\n    return 22\n");
@@ -436,11 +298,10 @@ static void test_a_failed_patch_is_not_passed_over(void) {
 
 static void test_runs_a_command(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .output = "all 7 passed\n"};
-    house_open(
-        &h,
-        "--- reply\n" CALL("run_shell",
-                           "{\"command\": \"make test\"}") "--- reply when: exit code 0\nThe tests pass.\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}")
+               "--- reply when: exit code 0\nThe tests pass.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Run the tests");
     check_end(&h, TURN_STOP_END);
     CHECK_INT(h.questions, 1);
@@ -457,51 +318,29 @@ static void test_runs_a_command(void) {
 
 static void test_always_is_remembered_by_word(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ALWAYS};
-    house_open(
-        &h,
-        "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}") "--- reply when: exit code 0\n" CALL(
-            "run_shell",
-            "{\"command\": \"make all\"}") "--- reply when: exit code 0\n" CALL("run_shell",
-                                                                                "{\"command\": \"make x; rm "
-                                                                                "-r y\"}") "--- reply when: "
-                                                                                           "exit code "
-                                                                                           "0\n" CALL(
-                                                                                               "run_"
-                                                                                               "shell",
-                                                                                               "{\"com"
-                                                                                               "mand\""
-                                                                                               ": "
-                                                                                               "\"cc "
-                                                                                               "a."
-                                                                                               "c\"}") "--- "
-                                                                                                       "reply"
-                                                                                                       " when"
-                                                                                                       ": "
-                                                                                                       "exit "
-                                                                                                       "code "
-                                                                                                       "0\nDo"
-                                                                                                       "ne."
-                                                                                                       "\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}")
+               "--- reply when: exit code 0\n" CALL("run_shell", "{\"command\": \"make all\"}")
+               "--- reply when: exit code 0\n" CALL("run_shell", "{\"command\": \"make x; rm -r y\"}")
+               "--- reply when: exit code 0\n" CALL("run_shell", "{\"command\": \"make x; rm -r y\"}")
+               "--- reply when: exit code 0\n" CALL("run_shell", "{\"command\": \"make x; rm -r z\"}")
+               "--- reply when: exit code 0\n" CALL("run_shell", "{\"command\": \"cc a.c\"}")
+               "--- reply when: exit code 0\nDone.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Build it");
     check_end(&h, TURN_STOP_END);
-    CHECK_INT(h.runs, 4);
-    CHECK_INT(h.releases, 4);
-    CHECK_INT(h.questions, 3); /* not for "make all" */
+    CHECK_INT(h.runs, 6);
+    CHECK_INT(h.releases, 6);
+    CHECK_INT(h.questions, 4); /* not for "make all", nor for the same line again */
     house_close(&h);
 }
 
 static void test_a_refusal_is_a_result(void) {
     House h = {.has_terminal = true, .decision = DECISION_REJECT_ALWAYS};
     house_open(&h,
-               "--- reply\n" CALL("run_shell",
-                                  "{\"command\": \"make test\"}") "--- reply when: the user "
-                                                                  "refused\n" CALL("run_shell",
-                                                                                   "{\"command\": \"make "
-                                                                                   "all\"}") "--- reply "
-                                                                                             "when: the user "
-                                                                                             "refused\nThen "
-                                                                                             "not.\n",
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make test\"}")
+               "--- reply when: the user refused\n" CALL("run_shell", "{\"command\": \"ls\"}")
+               "--- reply when: the user refused\nThen not.\n",
                REVIEW_AUTO);
     house_turn(&h, "Run the tests");
     check_end(&h, TURN_STOP_END);
@@ -513,12 +352,10 @@ static void test_a_refusal_is_a_result(void) {
 
 static void test_plan_mode_runs_nothing(void) {
     House h = {.has_terminal = true};
-    house_open(
-        &h,
-        "--- reply\n" CALL(
-            "run_shell",
-            "{\"command\": \"make\"}") "--- reply when: there is no tool \"run_shell\"\nI would run make.\n",
-        REVIEW_PLAN);
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}")
+               "--- reply when: there is no tool \"run_shell\"\nI would run make.\n",
+               REVIEW_PLAN);
     house_turn(&h, "Build it");
     check_end(&h, TURN_STOP_END);
     CHECK_INT(h.runs + h.questions, 0);
@@ -529,10 +366,10 @@ static void test_a_command_that_writes(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE};
     h.writes = "def one():\n    return 100\n\n\ndef two():\n    return 2\n";
     house_open(&h,
-               "--- reply\n" CALL("read_files", "{\"paths\": [\"a.py\"]}") "--- reply when: return 1\n" CALL(
-                   "run_shell", "{\"command\": \"./format\"}") "--- reply when: a.py has changed "
-                                                               "meanwhile\n" BLOCK("a.py", "    return 100\n",
-                                                                                   "    return 7\n"),
+               "--- reply\n" CALL("read_files", "{\"paths\": [\"a.py\"]}")
+               "--- reply when: return 1\n" CALL("run_shell", "{\"command\": \"./format\"}")
+               "--- reply when: a.py has changed meanwhile\n"
+               BLOCK("a.py", "    return 100\n", "    return 7\n"),
                REVIEW_AUTO);
     house_turn(&h, "Format it and let one return 7");
     check_end(&h, TURN_STOP_END);
@@ -548,10 +385,10 @@ static void test_long_output_is_cut_in_the_middle(void) {
     buf_cstr(&output, "the last line\n");
     buf_char(&output, 0);
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .output = output.ptr};
-    house_open(
-        &h,
-        "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}") "--- reply when: bytes left out\nDone.\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}")
+               "--- reply when: bytes left out\nDone.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Build it");
     check_end(&h, TURN_STOP_END);
     house_close(&h);
@@ -565,7 +402,9 @@ static void test_long_output_is_cut_in_the_middle(void) {
 
 static void test_cancel_inside_a_command(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE, .blocks = true};
-    house_open(&h, "--- reply\n" CALL("run_shell", "{\"command\": \"sleep 1000\"}") "--- reply\nNever.\n",
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"sleep 1000\"}")
+               "--- reply\nNever.\n",
                REVIEW_AUTO);
     house_turn(&h, "Wait");
     check_end(&h, TURN_STOP_CANCELLED);
@@ -576,7 +415,9 @@ static void test_cancel_inside_a_command(void) {
 
 static void test_cancel_at_the_question(void) {
     House h = {.has_terminal = true, .decision = DECISION_CANCELLED};
-    house_open(&h, "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}"), REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"make\"}"),
+               REVIEW_AUTO);
     house_turn(&h, "Build it");
     check_end(&h, TURN_STOP_CANCELLED);
     CHECK_INT(h.runs, 0);
@@ -589,11 +430,10 @@ static void test_cancel_at_the_question(void) {
 static void test_a_tool_of_a_server(void) {
     House h = {.server = "", .decision = DECISION_ALLOW_ALWAYS};
     house_open(&h,
-               "--- reply\n" CALL("fake__echo", "{\"text\": \"ping\"}") "--- reply when: ping\n" CALL(
-                   "fake__echo",
-                   "{\"text\": \"pong\"}") "--- reply when: pong\n" CALL("fake__fails",
-                                                                         "{}") "--- reply when: "
-                                                                               "<tool_response>\nDone.\n",
+               "--- reply\n" CALL("fake__echo", "{\"text\": \"ping\"}")
+               "--- reply when: ping\n" CALL("fake__echo", "{\"text\": \"pong\"}")
+               "--- reply when: pong\n" CALL("fake__fails", "{}")
+               "--- reply when: <tool_response>\nDone.\n",
                REVIEW_AUTO);
     house_turn(&h, "Ask the server");
     check_end(&h, TURN_STOP_END);
@@ -606,8 +446,9 @@ static void test_a_tool_of_a_server(void) {
 static void test_a_server_in_plan_mode(void) {
     House h = {.server = "", .decision = DECISION_REJECT_ONCE};
     house_open(&h,
-               "--- reply\n" CALL("fake__raw", "{}") "--- reply when: there is no tool \"fake__raw\"\n" CALL(
-                   "fake__echo", "{}") "--- reply when: the user refused\nDone.\n",
+               "--- reply\n" CALL("fake__raw", "{}")
+               "--- reply when: there is no tool \"fake__raw\"\n" CALL("fake__echo", "{}")
+               "--- reply when: the user refused\nDone.\n",
                REVIEW_PLAN);
     house_turn(&h, "Ask the server");
     check_end(&h, TURN_STOP_END);
@@ -617,7 +458,9 @@ static void test_a_server_in_plan_mode(void) {
 
 static void test_a_server_that_dies(void) {
     House h = {.server = "", .decision = DECISION_ALLOW_ONCE};
-    house_open(&h, "--- reply\n" CALL("fake__crash", "{}") "--- reply when: <tool_response>\nIt died.\n",
+    house_open(&h,
+               "--- reply\n" CALL("fake__crash", "{}")
+               "--- reply when: <tool_response>\nIt died.\n",
                REVIEW_AUTO);
     house_turn(&h, "Ask the server");
     check_end(&h, TURN_STOP_END);
@@ -627,7 +470,10 @@ static void test_a_server_that_dies(void) {
 
 static void test_cancel_inside_a_server(void) {
     House h = {.server = "", .decision = DECISION_ALLOW_ONCE, .cancels_when_running = true};
-    house_open(&h, "--- reply\n" CALL("fake__deaf", "{}") "--- reply\nNever.\n", REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" CALL("fake__deaf", "{}")
+               "--- reply\nNever.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Ask the server");
     check_end(&h, TURN_STOP_CANCELLED);
     CHECK(str_ends(buf_text(&h.tools), S(" failed\n")));
@@ -636,7 +482,9 @@ static void test_cancel_inside_a_server(void) {
 
 static void test_a_server_that_is_not_there_is_told(void) {
     House h = {.server = "--no-such-switch"};
-    house_open(&h, "--- reply\nHello.\n", REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\nHello.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Say hello");
     check_end(&h, TURN_STOP_END);
     CHECK(str_contains(h.notes, S("fake")));
@@ -666,7 +514,9 @@ static void test_attachments(void) {
 /* The lines pointed at are shown of a file that is too long for the prompt. */
 static void test_attached_lines_come_first(void) {
     House h = {.config = {.prompt_tokens_max = 3200}};
-    house_open(&h, "--- reply when: line 7000 \nSeen.\n", REVIEW_AUTO);
+    house_open(&h,
+               "--- reply when: line 7000 \nSeen.\n",
+               REVIEW_AUTO);
     Buf text = {0};
     for (int i = 1; i <= 9000; i++)
         buf_printf(&text, "line %d \n", i);
@@ -684,7 +534,9 @@ static void test_attached_lines_come_first(void) {
 
 static void test_a_loop_is_told_and_ended(void) {
     House h = {0};
-    house_open(&h, "--- reply repeat\n" CALL("list_files", "{}"), REVIEW_AUTO);
+    house_open(&h,
+               "--- reply repeat\n" CALL("list_files", "{}"),
+               REVIEW_AUTO);
     house_turn(&h, "Do something");
     check_end(&h, TURN_STOP_END);
     CHECK_INT(h.done.usage.prompts, 4);
@@ -707,14 +559,12 @@ static void test_a_loop_may_be_left(void) {
 
 static void test_most_requests(void) {
     House h = {.config = {.most_requests = 3}};
-    house_open(
-        &h,
-        "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n")
-            CALL("list_files", "{}") "--- reply\n" CALL(
-                "list_files",
-                "{\"path\": \"*.py\"}") "--- reply\n" CALL("list_files",
-                                                           "{\"path\": \"*.c\"}") "--- reply\nNever.\n",
-        REVIEW_AUTO);
+    house_open(&h,
+               "--- reply\n" BLOCK("a.py", "    return 1\n", "    return 11\n") CALL("list_files", "{}")
+               "--- reply\n" CALL("list_files", "{\"path\": \"*.py\"}")
+               "--- reply\n" CALL("list_files", "{\"path\": \"*.c\"}")
+               "--- reply\nNever.\n",
+               REVIEW_AUTO);
     house_turn(&h, "Let one return 11");
     check_end(&h, TURN_STOP_MAX_REQUESTS);
     CHECK_INT(h.done.usage.prompts, 3);
