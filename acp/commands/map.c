@@ -36,13 +36,25 @@ static bool print_text(const RepositoryMap *map) {
     return ok && fflush(stdout) == 0;
 }
 
+/* Absolute ones and those with ".." too, as the workspace names them. */
+static bool read_focus(Workspace *ws, const Settings *settings, Arena *arena, MapOptions *options, Err *err) {
+    Str *given = settings_list(settings, OPT_FOCUS, arena, &options->focus_count);
+    for (size_t i = 0; i < options->focus_count; i++) {
+        Path path;
+        if (!ws_path(ws, given[i], arena, &path, err))
+            return err_wrap(err, "--focus");
+        given[i] = path.relative;
+    }
+    options->focus = given;
+    return true;
+}
+
 static int run(const Settings *settings) {
     Arena arena = {0};
     Err err = {0};
     RepositoryMap map = {0};
     WorkspaceConfig config = {.read_only = true};
     MapOptions options = {.budget = settings_count(settings, OPT_BUDGET, MAP_BUDGET)};
-    options.focus = settings_list(settings, OPT_FOCUS, &arena, &options.focus_count);
     Str *names = ARENA_ARRAY(&arena, Str, settings->word_count + 1);
     for (size_t i = 0; i < settings->word_count; i++)
         names[i] = str_of(settings->words[i]);
@@ -52,7 +64,8 @@ static int run(const Settings *settings) {
     const char *cwd = settings_has(settings, OPT_CWD) ? settings->values[OPT_CWD] : ".";
     Workspace *ws =
         house_folder(cwd, &arena, &config.root, &err) ? ws_open(&config, file_io_disk(), &err) : NULL;
-    bool ok = ws && map_build(ws, &options, &arena, &map, &err);
+    bool ok =
+        ws && read_focus(ws, settings, &arena, &options, &err) && map_build(ws, &options, &arena, &map, &err);
     int status = ok ? STATUS_DONE : command_fail_as(settings, "map", STATUS_FAILED, &err);
     if (ok &&
         !(settings_has(settings, OPT_JSON) ? print_json(&map, os_monotonic_ms() - begun) : print_text(&map)))
