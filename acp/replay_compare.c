@@ -2,60 +2,81 @@
 
 #include <string.h>
 
+#include "acp/replay_lines.h"
 #include "diff/diff.h"
 
 /* Members that say nothing about what the agent does. */
-static const char *const VOLATILE[] = {"_meta", "messageId", "usage", "version", "requestId"};
+static const char *const VOLATILE[] = {"_meta", "messageId", "usage", "version", "requestId", "updatedAt"};
 
 #define SHOWN_BYTES 240
-
-static size_t name_index(NameList *list, Arena *arena, Str name, bool may_add) {
-    for (size_t i = 0; i < list->count; i++)
-        if (str_eq(list->items[i], name))
-            return i;
-    if (!may_add)
-        return STR_NONE;
-    LIST_PUSH(arena, list->items, list->count, list->capacity, str_copy(arena, name));
-    return list->count - 1;
-}
-
-void replay_sessions(const ReplayLog *log, Arena *arena, NameList *out) {
-    *out = (NameList){0};
-    for (size_t i = 0; i < log->count; i++) {
-        const LogMessage *item = &log->items[i];
-        Str id = json_str(item->body, "sessionId");
-        if (!item->to_agent && item->kind == LOG_ANSWER && id.len)
-            name_index(out, arena, id, true);
-    }
-}
 
 /* ---- without what varies ---- */
 
 typedef struct Plain {
+    const ReplaySide *side;
     Arena *arena;
-    Str folder;
     NameList *tools;
-    NameList sessions;
 } Plain;
 
+size_t replay_folder_of(const Str *folders, size_t count, Str path) {
+    size_t found = STR_NONE;
+    for (size_t i = 0; i < count; i++) {
+        Str folder = folders[i];
+        bool is_below =
+            folder.len > 1 && str_starts(path, folder) &&
+            (path.len == folder.len || path.ptr[folder.len] == '/' || path.ptr[folder.len] == '#');
+        if (is_below && (found == STR_NONE || folder.len > folders[found].len))
+            found = i;
+    }
+    return found;
+}
+
+static size_t tool_index(Plain *plain, Str name) {
+    for (size_t i = 0; i < plain->tools->count; i++)
+        if (str_eq(plain->tools->items[i], name))
+            return i;
+    LIST_PUSH(plain->arena, plain->tools->items, plain->tools->count, plain->tools->capacity,
+              str_copy(plain->arena, name));
+    return plain->tools->count - 1;
+}
+
+/* The first place at or after `from` where a folder's path stands; the longest folder there. */
+static size_t find_folder(const ReplaySide *side, Str text, size_t from, size_t *which) {
+    size_t best = STR_NONE;
+    for (size_t i = 0; i < side->folder_count; i++) {
+        Str folder = side->folders[i];
+        size_t at = folder.len > 1 ? str_find(text, folder, from) : STR_NONE;
+        if (at != STR_NONE &&
+            (best == STR_NONE || at < best || (at == best && folder.len > side->folders[*which].len))) {
+            best = at;
+            *which = i;
+        }
+    }
+    return best;
+}
+
 static Json *plain_text(Plain *plain, Str text) {
-    size_t session = name_index(&plain->sessions, plain->arena, text, false);
-    if (session != STR_NONE)
+    size_t session = replay_session_index(plain->side->log, text), which = 0;
+    if (session != REPLAY_NO_SESSION)
         return json_text(str_printf(plain->arena, "<session %zu>", session + 1));
     Buf out = {0};
-    for (size_t at = 0, next; plain->folder.len > 1 && at < text.len; at = next) {
-        next = str_find(text, plain->folder, at);
+    size_t at = 0;
+    for (size_t next; (next = find_folder(plain->side, text, at, &which)) != STR_NONE;) {
         buf_str(&out, str_slice(text, at, next));
-        if (next == STR_NONE)
-            break;
-        buf_cstr(&out, "<folder>");
-        next += plain->folder.len;
-        if (next >= text.len)
-            break;
+        buf_printf(&out, which ? "<folder %zu>" : "<folder>", which + 1);
+        at = next + plain->side->folders[which].len;
     }
-    Json *value = json_text(plain->folder.len > 1 ? buf_text(&out) : text);
+    buf_str(&out, str_from(text, at));
+    Json *value = json_text(buf_text(&out));
     buf_free(&out);
     return value;
+}
+
+static bool is_volatile(const char *name) {
+    for (size_t i = 0; i < sizeof VOLATILE / sizeof *VOLATILE; i++)
+        if (strcmp(name, VOLATILE[i]) == 0)
+            return true;
+    return false;
 }
 
 static Json *plain_value(Plain *plain, const Json *value) {
@@ -70,15 +91,13 @@ static Json *plain_value(Plain *plain, const Json *value) {
     if (!cJSON_IsObject(value))
         return cJSON_Duplicate(value, true);
     Json *object = json_object();
+    bool is_model = str_eq(json_str(value, "category"), S("model")); /* which there are is the machine's */
     JSON_EACH(member, value) {
-        bool is_volatile = false;
-        for (size_t i = 0; i < sizeof VOLATILE / sizeof *VOLATILE; i++)
-            is_volatile = is_volatile || strcmp(member->string, VOLATILE[i]) == 0;
-        if (is_volatile)
+        if (is_volatile(member->string) || (is_model && (strcmp(member->string, "options") == 0 ||
+                                                         strcmp(member->string, "currentValue") == 0)))
             continue;
         if (strcmp(member->string, "toolCallId") == 0)
-            json_put_int(object, "toolCallId",
-                         (int64_t)name_index(plain->tools, plain->arena, json_str_value(member), true) + 1);
+            json_put_int(object, "toolCallId", (int64_t)tool_index(plain, json_str_value(member)) + 1);
         else
             json_put(object, member->string, plain_value(plain, member));
     }
@@ -86,153 +105,11 @@ static Json *plain_value(Plain *plain, const Json *value) {
 }
 
 Json *replay_plain_body(const ReplaySide *side, const LogMessage *message, NameList *tools, Arena *arena) {
-    Plain plain = {arena, side->folder, tools, {0}};
-    replay_sessions(side->log, arena, &plain.sessions);
+    Plain plain = {side, arena, tools};
     return message->body ? plain_value(&plain, message->body) : cJSON_CreateNull();
 }
 
-/* ---- lines to compare ---- */
-
-typedef struct Line {
-    const char *kind; /* of a text chunk; NULL for the rest */
-    Buf text;         /* of a chunk: its text so far; else the whole line */
-    size_t session;   /* 0: none */
-    bool is_cancel;   /* the answer of a cancelled prompt */
-} Line;
-
-typedef struct LineList {
-    Arena arena;
-    Line *items;
-    size_t count, capacity;
-    size_t sessions;
-} LineList;
-
-static const char *chunk_kind(const Json *body) {
-    const Json *update = json_find(body, "update"), *content = json_find(update, "content");
-    if (!str_eq(json_str(content, "type"), S("text")))
-        return NULL;
-    Str kind = json_str(update, "sessionUpdate");
-    return str_eq(kind, S("agent_message_chunk"))   ? "agent_message_chunk"
-           : str_eq(kind, S("agent_thought_chunk")) ? "agent_thought_chunk"
-                                                    : NULL;
-}
-
-static Line *last_of_session(LineList *list, size_t session) {
-    for (size_t i = list->count; i-- > 0;)
-        if (list->items[i].session == session)
-            return &list->items[i];
-    return NULL;
-}
-
-static void add_line(LineList *list, const LogMessage *item, Json *body, size_t session) {
-    static const char *const KINDS[] = {"asks", "tells", "answers", "says"};
-    const char *kind = item->kind == LOG_NOTIFICATION ? chunk_kind(body) : NULL;
-    Line *last = kind ? last_of_session(list, session) : NULL;
-    if (kind && last && last->kind == kind) {
-        buf_str(&last->text, json_str(json_find(json_find(body, "update"), "content"), "text"));
-        return;
-    }
-    Line line = {.kind = kind, .session = session};
-    if (kind) {
-        buf_str(&line.text, json_str(json_find(json_find(body, "update"), "content"), "text"));
-    } else {
-        buf_printf(&line.text, "%s %.*s%s ", KINDS[item->kind], STR_ARG(item->method),
-                   item->is_error ? " (error)" : "");
-        json_print(body, &line.text);
-        line.is_cancel = item->kind == LOG_ANSWER && str_eq(json_str(body, "stopReason"), S("cancelled"));
-    }
-    LIST_PUSH(&list->arena, list->items, list->count, list->capacity, line);
-}
-
-static void gather_lines(const ReplaySide *side, LineList *list) {
-    *list = (LineList){0};
-    NameList sessions, tools = {0};
-    replay_sessions(side->log, &list->arena, &sessions);
-    list->sessions = sessions.count;
-    for (size_t i = 0; i < side->log->count; i++) {
-        const LogMessage *item = &side->log->items[i];
-        if (item->to_agent)
-            continue;
-        size_t session = name_index(&sessions, &list->arena, item->session, false);
-        Json *body = replay_plain_body(side, item, &tools, &list->arena);
-        add_line(list, item, body, session == STR_NONE ? 0 : session + 1);
-        json_free(body);
-    }
-}
-
-static void free_lines(LineList *list) {
-    for (size_t i = 0; i < list->count; i++)
-        buf_free(&list->items[i].text);
-    arena_free(&list->arena);
-}
-
-/* The text in front of the n-th cancelled answer of a session: how far it got is a matter of time. */
-static Line *text_before_cancel(LineList *list, size_t session, size_t n) {
-    Line *before = NULL;
-    for (size_t i = 0; i < list->count; i++) {
-        Line *line = &list->items[i];
-        if (line->session != session)
-            continue;
-        if (line->is_cancel && n-- == 0)
-            return before && before->kind ? before : NULL;
-        before = line;
-    }
-    return NULL;
-}
-
-static void forgive_cancelled_text(LineList *a, LineList *b, size_t session) {
-    for (size_t n = 0; n < a->count; n++) {
-        Line *x = text_before_cancel(a, session, n), *y = text_before_cancel(b, session, n);
-        if (!x || !y || x->kind != y->kind)
-            continue;
-        size_t shorter = x->text.len < y->text.len ? x->text.len : y->text.len;
-        if (shorter == 0 || memcmp(x->text.ptr, y->text.ptr, shorter) == 0)
-            x->text.len = y->text.len = shorter;
-    }
-}
-
-/* The name of a backup holds chance; what takes it back is named in the text. */
-static void print_without_backup(Str text, Buf *out) {
-    static const char COMMAND[] = "mux-acp undo ";
-    for (size_t at; (at = str_find(text, str_of(COMMAND), 0)) != STR_NONE;) {
-        at += sizeof COMMAND - 1;
-        buf_str(out, str_slice(text, 0, at));
-        buf_cstr(out, "<backup>");
-        while (at < text.len && (text.ptr[at] == '-' || (text.ptr[at] >= '0' && text.ptr[at] <= '9') ||
-                                 (text.ptr[at] >= 'a' && text.ptr[at] <= 'z')))
-            at++;
-        text = str_from(text, at);
-    }
-    buf_str(out, text);
-}
-
-static void print_lines(const LineList *list, size_t session, Buf *out) {
-    for (size_t i = 0; i < list->count; i++) {
-        const Line *line = &list->items[i];
-        if (line->session != session)
-            continue;
-        Buf text = {0};
-        if (line->kind) {
-            buf_printf(&text, "tells %s ", line->kind);
-            json_print_string(buf_text(&line->text), &text);
-        } else {
-            buf_str(&text, buf_text(&line->text));
-        }
-        print_without_backup(buf_text(&text), out);
-        buf_char(out, '\n');
-        buf_free(&text);
-    }
-}
-
 /* ---- the account ---- */
-
-static Str nth_line(Str text, size_t n) {
-    Str line = S("");
-    for (size_t i = 0; i <= n; i++)
-        if (!str_next_line(&text, &line))
-            return S("");
-    return line;
-}
 
 /* A line from a little before the place where it differs from its counterpart. */
 static void print_shown(const char *mark, Str line, Str other, Buf *out) {
@@ -249,11 +126,54 @@ static void print_shown(const char *mark, Str line, Str other, Buf *out) {
                end < line.len ? "…" : "");
 }
 
-static size_t compare_session(LineList *recorded, LineList *now, size_t session, Buf *out) {
-    forgive_cancelled_text(recorded, now, session);
+static Str nth_line(Str text, size_t n) {
+    Str line = S("");
+    for (size_t i = 0; i <= n; i++)
+        if (!str_next_line(&text, &line))
+            return S("");
+    return line;
+}
+
+/* The first difference of all sessions. */
+typedef struct First {
+    bool is_there;
+    const Line *was, *is;
+    size_t number; /* where in the log; of a missing message: the one before */
+} First;
+
+static void note_first(First *first, const LineList *recorded, const LineList *now, size_t session,
+                       const Hunk *hunk) {
+    const Line *was = hunk->old_count ? lines_at(recorded, session, hunk->old_start) : NULL;
+    const Line *is = hunk->new_count ? lines_at(now, session, hunk->new_start) : NULL;
+    const Line *before = hunk->old_start ? lines_at(recorded, session, hunk->old_start - 1) : NULL;
+    size_t number = was ? was->number : before ? before->number : 0;
+    if ((was || is) && (!first->is_there || number < first->number))
+        *first = (First){true, was, is, number};
+}
+
+static void print_hunk(Str before, Str after, const Hunk *hunk, const Line *was, size_t session, Buf *out) {
+    if (session)
+        buf_printf(out, "session %zu, ", session);
+    buf_printf(out, "message %zu of the agent", hunk->old_start + 1);
+    if (was)
+        buf_printf(out, " (%zu of the log)", was->number);
+    buf_cstr(out, ":\n");
+    size_t n = hunk->old_count > hunk->new_count ? hunk->old_count : hunk->new_count;
+    for (size_t i = 0; i < n; i++) {
+        Str then = i < hunk->old_count ? nth_line(before, hunk->old_start + i) : S("");
+        Str now = i < hunk->new_count ? nth_line(after, hunk->new_start + i) : S("");
+        if (i < hunk->old_count)
+            print_shown("-", then, now, out);
+        if (i < hunk->new_count)
+            print_shown("+", now, then, out);
+    }
+}
+
+static size_t compare_session(const LineList *recorded, const LineList *now, size_t session, First *first,
+                              Buf *out) {
     Buf before = {0}, after = {0};
-    print_lines(recorded, session, &before);
-    print_lines(now, session, &after);
+    lines_print(recorded, session, &before);
+    lines_print(now, session, &after);
     Arena arena = {0};
     Hunks hunks = {0};
     Err err = {0};
@@ -264,19 +184,10 @@ static size_t compare_session(LineList *recorded, LineList *now, size_t session,
     }
     for (size_t h = 0; h < hunks.count; h++) {
         const Hunk *hunk = &hunks.items[h];
+        const Line *was = hunk->old_count ? lines_at(recorded, session, hunk->old_start) : NULL;
         differences++;
-        if (session)
-            buf_printf(out, "session %zu, ", session);
-        buf_printf(out, "message %zu of the agent:\n", hunk->old_start + 1);
-        size_t n = hunk->old_count > hunk->new_count ? hunk->old_count : hunk->new_count;
-        for (size_t i = 0; i < n; i++) {
-            Str was = i < hunk->old_count ? nth_line(buf_text(&before), hunk->old_start + i) : S("");
-            Str is = i < hunk->new_count ? nth_line(buf_text(&after), hunk->new_start + i) : S("");
-            if (i < hunk->old_count)
-                print_shown("-", was, is, out);
-            if (i < hunk->new_count)
-                print_shown("+", is, was, out);
-        }
+        note_first(first, recorded, now, session, hunk);
+        print_hunk(buf_text(&before), buf_text(&after), hunk, was, session, out);
     }
     arena_free(&arena);
     buf_free(&before);
@@ -286,12 +197,19 @@ static size_t compare_session(LineList *recorded, LineList *now, size_t session,
 
 size_t replay_compare(const ReplaySide *recorded, const ReplaySide *now, Buf *out) {
     LineList a, b;
-    gather_lines(recorded, &a);
-    gather_lines(now, &b);
+    lines_gather(recorded, &a);
+    lines_gather(now, &b);
+    lines_forgive(recorded, &a, &b);
     size_t sessions = a.sessions > b.sessions ? a.sessions : b.sessions, differences = 0;
+    First first = {0};
+    Buf account = {0};
     for (size_t session = 0; session <= sessions; session++)
-        differences += compare_session(&a, &b, session, out);
-    free_lines(&a);
-    free_lines(&b);
+        differences += compare_session(&a, &b, session, &first, &account);
+    if (first.is_there)
+        lines_explain(first.was, first.is, first.number, out);
+    buf_str(out, buf_text(&account));
+    buf_free(&account);
+    lines_free(&a);
+    lines_free(&b);
     return differences;
 }

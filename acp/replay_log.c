@@ -13,7 +13,14 @@ static const struct {
     {"initialize", "protocolVersion"}, {"session/new", "sessionId"},
     {"session/prompt", "stopReason"},  {"session/request_permission", "outcome"},
     {"fs/read_text_file", "content"},  {"session/set_config_option", "configOptions"},
+    {"session/fork", "sessionId"},     {"session/list", "sessions"},
+    {"session/status", "status"},      {"session/set_title", "title"},
+    {"terminal/create", "terminalId"}, {"terminal/output", "output"},
+    {"elicitation/create", "action"},
 };
+
+/* Updates that come when they come: the last one of a session is compared, not where it stands. */
+static const char *const STATES[] = {"available_commands_update", "session_info_update", "notice"};
 
 void replay_log_free(ReplayLog *log) {
     json_free(log->root);
@@ -40,6 +47,81 @@ static size_t find_request(const ReplayLog *log, bool to_agent, Str id) {
     return STR_NONE;
 }
 
+/* ---- sessions ---- */
+
+size_t replay_session_index(const ReplayLog *log, Str id) {
+    for (size_t i = 0; id.len && i < log->session_count; i++)
+        if (str_eq(log->sessions[i].id, id))
+            return i;
+    return REPLAY_NO_SESSION;
+}
+
+static void add_session(ReplayLog *log, Str id, size_t begins_at, bool is_foreign) {
+    LogSession session = {str_copy(&log->arena, id), begins_at, is_foreign, 0};
+    if (id.len && replay_session_index(log, id) == REPLAY_NO_SESSION)
+        LIST_PUSH(&log->arena, log->sessions, log->session_count, log->session_capacity, session);
+}
+
+static bool is_one_of(Str method, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(method, str_of(names[i])))
+            return true;
+    return false;
+}
+
+/* The agent answered well: which session is there now? */
+static void note_answer(ReplayLog *log, size_t i) {
+    static const char *const OPENING[] = {"session/load", "session/resume"};
+    const LogMessage *answer = &log->items[i], *request = &log->items[answer->partner];
+    Str asked = request->session;
+    if (str_eq(answer->method, S("session/new")))
+        add_session(log, json_str(answer->body, "sessionId"), 0, false);
+    else if (str_eq(answer->method, S("session/fork")))
+        add_session(log, json_str(answer->body, "sessionId"), 0,
+                    replay_session_index(log, asked) == REPLAY_NO_SESSION);
+    else if (is_one_of(answer->method, OPENING, 2))
+        add_session(log, asked, i + 1, true);
+}
+
+/* Keeps the list of sessions; called for each message in order. A prompt in a session of which the log has
+ * not seen the beginning is where that session begins here. */
+static void note_session(ReplayLog *log, size_t i) {
+    LogMessage *item = &log->items[i];
+    bool has_answer = item->partner != STR_NONE;
+    bool went_well = has_answer && !log->items[item->partner].is_error && !item->is_error;
+    size_t k = replay_session_index(log, item->session);
+    if (item->kind == LOG_ANSWER && !item->to_agent && went_well)
+        note_answer(log, i);
+    if (item->kind == LOG_REQUEST && item->to_agent && went_well && k == REPLAY_NO_SESSION &&
+        str_eq(item->method, S("session/prompt")))
+        add_session(log, item->session, i, true);
+    if (k == REPLAY_NO_SESSION || !log->sessions[k].is_foreign)
+        return;
+    LogSession *session = &log->sessions[k];
+    if (str_eq(item->method, S("session/load")))
+        session->open_loads += item->kind == LOG_REQUEST                ? 1
+                               : item->kind == LOG_ANSWER && has_answer ? -1UL
+                                                                        : 0;
+    item->is_history = session->open_loads > 0 && item->kind == LOG_NOTIFICATION;
+}
+
+bool replay_is_compared(const ReplayLog *log, size_t i) {
+    const LogMessage *item = &log->items[i];
+    if (item->to_agent || item->is_extra || item->is_history)
+        return false;
+    if (item->kind == LOG_ANSWER && item->partner == STR_NONE)
+        return item->id.len == 0 || str_eq(item->id, S("null"));
+    size_t k = replay_session_index(log, item->session);
+    if (k != REPLAY_NO_SESSION && i < log->sessions[k].begins_at)
+        return false;
+    Str update = json_str(json_find(item->body, "update"), "sessionUpdate");
+    bool is_foreign = k != REPLAY_NO_SESSION && log->sessions[k].is_foreign;
+    return item->kind != LOG_NOTIFICATION || !(is_one_of(update, STATES, sizeof STATES / sizeof *STATES) ||
+                                               (is_foreign && str_eq(update, S("usage_update"))));
+}
+
+/* ---- messages ---- */
+
 static void push(ReplayLog *log, LogMessage message) {
     message.number = log->count + 1;
     message.partner = STR_NONE;
@@ -52,12 +134,13 @@ static void push(ReplayLog *log, LogMessage message) {
             request->partner = log->count;
             message.method = request->method;
             message.session = request->session;
+            message.is_extra = request->is_extra;
         }
     }
     LIST_PUSH(&log->arena, log->items, log->count, log->capacity, message);
 }
 
-void replay_log_add(ReplayLog *log, bool to_agent, Str line, Json *message) {
+static void add_message(ReplayLog *log, bool to_agent, Str line, Json *message) {
     if (!log->root)
         log->root = json_array();
     json_push(log->root, message);
@@ -85,6 +168,11 @@ void replay_log_add(ReplayLog *log, bool to_agent, Str line, Json *message) {
     push(log, item);
 }
 
+void replay_log_add(ReplayLog *log, bool to_agent, Str line, Json *message) {
+    add_message(log, to_agent, line, message);
+    note_session(log, log->count - 1);
+}
+
 static void add_raw(ReplayLog *log, Str raw) {
     push(log, (LogMessage){.to_agent = true,
                            .kind = LOG_OTHER,
@@ -99,7 +187,7 @@ static void add_own(ReplayLog *log, Str line, Json *entry) {
     Json *message = cJSON_DetachItemFromObjectCaseSensitive(entry, "msg");
     Str raw = S("");
     if (message && json_raw_member(line, "msg", &raw))
-        replay_log_add(log, str_eq(json_str(entry, "dir"), S("in")), raw, message);
+        add_message(log, str_eq(json_str(entry, "dir"), S("in")), raw, message);
     else if (str_eq(json_str(entry, "dir"), S("in")))
         add_raw(log, json_str(entry, "raw"));
     json_free(entry);
@@ -126,7 +214,7 @@ static bool add_copied_array(ReplayLog *log, const Json *array, Err *err) {
         const char *key = !is_answer ? "params" : is_error ? "error" : "result";
         if (body || is_answer)
             json_put(message, key, body ? cJSON_Duplicate(body, true) : cJSON_CreateNull());
-        replay_log_add(log, str_eq(direction, S("outgoing")), S(""), message);
+        add_message(log, str_eq(direction, S("outgoing")), S(""), message);
     }
     return true;
 }
@@ -169,7 +257,7 @@ static bool add_line(ReplayLog *log, Str line, size_t number, Err *err) {
     if (json_find(entry, "dir")) {
         add_own(log, line, entry);
     } else if (json_find(entry, "jsonrpc")) {
-        replay_log_add(log, goes_to_agent(log, entry), line, entry);
+        add_message(log, goes_to_agent(log, entry), line, entry);
     } else {
         json_free(entry);
         return err_set(err, ERR_INVALID, "line %zu of the log is no message of a kind that is known here",
@@ -191,6 +279,8 @@ bool replay_log_read(Str text, ReplayLog *out, Err *err) {
             if (str_trim(line).len)
                 ok = add_line(out, str_trim(line), number, err);
     }
+    for (size_t i = 0; ok && i < out->count; i++)
+        note_session(out, i);
     if (ok && out->count == 0)
         return err_set(err, ERR_INVALID, "the log holds no message");
     return ok;

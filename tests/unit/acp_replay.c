@@ -125,7 +125,8 @@ static size_t differences(const char *a, const char *a_folder, const char *b, co
     ReplayLog first, second;
     read_log(a, &first);
     read_log(b, &second);
-    ReplaySide recorded = {&first, str_of(a_folder)}, now = {&second, str_of(b_folder)};
+    Str folders[2] = {str_of(a_folder), str_of(b_folder)};
+    ReplaySide recorded = {&first, &folders[0], 1}, now = {&second, &folders[1], 1};
     buf_clear(out);
     size_t count = replay_compare(&recorded, &now, out);
     replay_log_free(&first);
