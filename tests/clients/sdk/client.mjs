@@ -57,19 +57,21 @@ export class Client {
     // ---- the wire ----
 
     #connect() {
+        let isCancelled = false;
         const incoming = new ReadableStream({
+            cancel: () => (isCancelled = true),
             start: (controller) => {
                 let held = Buffer.alloc(0);
                 this.child.stdout.on("data", (data) => {
                     held = held.length ? Buffer.concat([held, data]) : data;
                     for (let end; (end = held.indexOf(10)) >= 0; held = held.subarray(end + 1)) {
                         const line = held.subarray(0, end + 1);
-                        if (!this.#take(line.toString("utf8"))) controller.enqueue(new Uint8Array(line));
+                        if (!this.#take(line.toString("utf8")) && !isCancelled) controller.enqueue(new Uint8Array(line));
                     }
                 });
                 this.child.stdout.on("end", () => {
                     if (held.length) this.problems.push(`a line without an end: ${held.subarray(0, 80)}`);
-                    controller.close();
+                    if (!isCancelled) controller.close();
                 });
             },
         });

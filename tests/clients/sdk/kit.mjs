@@ -74,9 +74,9 @@ export class Test {
         execFileSync("git", ["init", "-q"], { cwd: this.ws });
     }
 
-    /** The file of a scripted model. */
+    /** The file of a scripted model; always the same one, for a kept session goes on with the model it had. */
     script(...replies) {
-        const path = join(this.root, `model-${this.clients.length}-${Math.random().toString(36).slice(2, 8)}.txt`);
+        const path = join(this.root, "model.txt");
         writeFileSync(path, replies.map((one) => (one.startsWith("--- reply") ? one : reply(one))).join(""));
         return path;
     }

@@ -40,6 +40,13 @@ if (!existsSync(program)) {
 
 const totals = { passed: 0, failed: 0, skipped: 0, lines: 0 };
 
+/** The message and where in the scenarios it was. */
+function accountOf(error) {
+    const lines = String(error.stack ?? error).split("\n");
+    const places = lines.filter((line) => line.includes("/scenarios/"));
+    return [...lines.filter((line) => !/^\s+at /.test(line)).slice(0, 12), ...places].join("\n");
+}
+
 async function runOne({ name, run }) {
     const test = new Test(program, name);
     const began = Date.now();
@@ -53,7 +60,7 @@ async function runOne({ name, run }) {
         await Promise.race([run(test), tooLong]);
     } catch (error) {
         if (error instanceof Skip) skipped = error.message;
-        else failures.push(error.stack?.split("\n").slice(0, 6).join("\n") ?? String(error));
+        else failures.push(accountOf(error));
         if (error.data) failures.push(JSON.stringify(error.data));
     }
     clearTimeout(timer);
