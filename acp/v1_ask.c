@@ -42,8 +42,16 @@ Json *v1_permission_params(Str session_id, const QuestionEvent *question) {
     v1_put_tool(json_put_object(params, "toolCall"), &tool);
     Json *options = json_put_array(params, "options");
     const char *const *names = names_of(tool.kind);
-    for (size_t i = 0; i < DECISION_COUNT; i++)
-        push_option(options, KINDS[i], names[i], KINDS[i]);
+    Arena arena = {0};
+    for (size_t i = 0; i < DECISION_COUNT; i++) {
+        const char *name = names[i];
+        if (i == DECISION_ALLOW_ALWAYS && question->always.len)
+            name = str_printf(&arena, "%s, and do not ask again for %.*s", names[DECISION_ALLOW_ONCE],
+                              STR_ARG(question->always))
+                       .ptr;
+        push_option(options, KINDS[i], name, KINDS[i]);
+    }
+    arena_free(&arena);
     return params;
 }
 

@@ -127,7 +127,8 @@ bool planner_sessions(Planner *planner, Str cwd, Str cursor, size_t most, Arena 
 /* Takes a session out of the store; no such session is fine. */
 bool planner_forget(Planner *planner, Str id, Err *err);
 bool planner_has_session(Planner *planner, Str id);
-/* ERR_NOT_FOUND, ERR_INVALID (nothing to show). Cut to what fits a list; *kept is what stands in the store. */
+/* ERR_NOT_FOUND, ERR_INVALID (nothing to show). Cut to what fits a list; *kept is what stands in the store.
+ */
 bool planner_set_title(Planner *planner, Str id, Str title, Arena *arena, Str *kept, Err *err);
 
 /* ---- what a user asks ---- */
@@ -237,6 +238,7 @@ typedef struct QuestionEvent {
         tool;  /* holds the diffs that are asked about: one, or with GRAIN_TURN all; a command has none */
     Str title; /* "Apply 3 changes to src/a.c?" */
     ReviewGrain grain; /* GRAIN_HUNK: the answer should name the hunks to keep */
+    Str always; /* what an "always" would hold for ("make, whatever its arguments"); empty: for its like */
 } QuestionEvent;
 
 typedef enum NoticeLevel { NOTICE_INFO, NOTICE_WARNING, NOTICE_ERROR } NoticeLevel;

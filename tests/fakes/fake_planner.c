@@ -365,6 +365,7 @@ static void ask_use(Session *session, ToolKind kind, const char *title) {
         (QuestionEvent){
             .title = str_of(title),
             .grain = GRAIN_FILE,
+            .always = kind == TOOL_EXECUTE ? S("make, whatever its arguments") : S(""),
             .tool = {
                 .id = S("call-2"), .is_first = true, .title = str_of(title), .kind = kind, .text = S("")}});
 }

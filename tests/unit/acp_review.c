@@ -98,7 +98,8 @@ static void test_names_fit(void) {
         const char *scene, *names;
     } ROWS[] = {
         {"ask", "Apply; Apply, and do not ask again; Reject; Reject everything in this session"},
-        {"run", "Run; Run, and do not ask again for this command; Do not run; Run nothing in this session"},
+        {"run", "Run; Run, and do not ask again for make, whatever its arguments; Do not run; Run nothing in "
+                "this session"},
         {"use", "Allow; Allow, and do not ask again for this tool; Do not allow; Never in this session"},
     };
     TestClient client;
