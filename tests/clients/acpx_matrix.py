@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""mux-acp under acpx, a real client without a window: capabilities x permissions x uses, each cell's outcome known beforehand.
+"""mux-acp under acpx, a real client without a window: capabilities x permissions x uses, each outcome known beforehand.
 
     python3 tests/clients/acpx_matrix.py --mux build/dev/mux-acp [--sample] [--jobs 2] [NAME...]
 
     capabilities  fs or none, terminal or none (what the client does not offer must not be asked for)
     permissions   approve-all, approve-reads, deny-all
-    uses          exec, turns (two in a kept session), cancel, model (set for a kept session), resume (list, a killed agent,
-                  another turn, close), mcp (a tool of a server that the client names; where mcp_server lies beside mux-acp)
+    uses          exec, turns (two in a kept session), cancel, model (set for a kept session), resume (list, a killed
+                  agent, another turn, close), mcp (a tool of a server that the client names; where mcp_server lies
+                  beside mux-acp)
 
-acpx and what it needs are fetched by npm on the first run, as package-lock.json says. NAME: only cells whose name holds all
-of these words. --sample: one cell in eight, chosen by MUX_SEED.
+acpx and what it needs are fetched by npm on the first run, as package-lock.json says. NAME: only cells whose name
+holds all of these words. --sample: one cell in eight, chosen by MUX_SEED.
 """
 
 import argparse
@@ -39,7 +40,8 @@ def call(name, **arguments):
 
 
 def edit(old, new):
-    return f"I change the value.\n\na.c\n<<<<<<< SEARCH\n    return {old};\n=======\n    return {new};\n>>>>>>> REPLACE\n"
+    return ("I change the value.\n\na.c\n"
+            f"<<<<<<< SEARCH\n    return {old};\n=======\n    return {new};\n>>>>>>> REPLACE\n")
 
 
 MODEL = ("delay: 10\npiece: 8\n"
@@ -47,7 +49,7 @@ MODEL = ("delay: 10\npiece: 8\n"
          call("run_shell", command="echo ran > ran.txt") +
          "--- reply delay: 0\n" + edit(0, 1) +
          "--- reply delay: 0 when: the second change\n" + edit(1, 2) +
-         "--- reply when: the long way\n" + "A line of an answer that takes its time.\n" * 1000 +
+         "--- reply delay: 40 when: the long way\n" + "A line of an answer that takes its time.\n" * 1000 +
          "--- reply delay: 0 repeat when: something short\nThat was quick.\n"
          "--- reply delay: 0 repeat\nNothing else to do.\n")
 MODEL_MCP = "--- reply\n" + call("fake__echo", words="of the server") + "--- reply repeat\nThat is all.\n"
@@ -91,9 +93,8 @@ class Wire:
     def tool_status(self, name):
         """How the call of a tool ended; None: there was none."""
         ids = [u["toolCallId"] for u in self.updates("tool_call") if u.get("name") == name]
-        ends = [u["status"] for m in self.messages if m.get("method") == "session/update"
-                for u in [m["params"]["update"]]
-                if u["sessionUpdate"] in ("tool_call", "tool_call_update") and u.get("toolCallId") in ids and "status" in u]
+        updates = [m["params"]["update"] for m in self.messages if m.get("method") == "session/update"]
+        ends = [u["status"] for u in updates if u.get("toolCallId") in ids and "status" in u]
         return ends[-1] if ends else None
 
 
@@ -118,8 +119,9 @@ class Cell:
                 out.write(text)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("MUX_", "XDG_", "ACPX_"))}
         self.env["HOME"] = self.folder
-        self.arguments = ["node", ACPX, "--agent", f"{self.mux} --model script:{self.folder}/model.txt", "--cwd", self.work,
-                          "--format", "json", "--json-strict", "--" + self.permission]
+        agent = f"{self.mux} --model script:{self.folder}/model.txt"
+        self.arguments = ["node", ACPX, "--agent", agent, "--cwd", self.work, "--format", "json", "--json-strict",
+                          "--" + self.permission]
         self.arguments += [] if self.files else ["--no-fs"]
         self.arguments += [] if self.terminal else ["--no-terminal"]
 
@@ -150,7 +152,7 @@ class Cell:
         if not self.terminal:
             expect("terminal requests", wire.methods("terminal/"), [])
         if self.use == "exec":
-            expect("terminals not released", len(wire.methods("terminal/create")) - len(wire.methods("terminal/release")), 0)
+            expect("terminals released", len(wire.methods("terminal/release")), len(wire.methods("terminal/create")))
 
     def kill_all(self):
         """Whatever this cell started and left: its home is the cell's folder."""
@@ -223,17 +225,16 @@ class Cell:
         expect("cancelled when idle", self.done("cancel").get("cancelled"), False)
 
     def use_model(self):
-        session = self.done("sessions", "new")["acpxSessionId"]
+        self.done("sessions", "new")
         refused = self.acpx("set", "model", "no-such-model")
         expect("a model that is not there is refused", refused.status != 0, True)
-        answer = self.done("set", "model", "echo")
+        self.done("set", "model", "echo")
         wire = self.acpx("And now something short about a.c")
         expect("stop reason", wire.stop_reason(), "end_turn")
         expect("words of the first model", "That was quick." in wire.said(), False)
         expect("exit status", wire.status, 0 if self.may_edit else DENIED)
         expect("a.c is changed", self.text("a.c") != BEFORE, self.may_edit)
         expect("the session's model", self.done("status").get("model"), "echo")
-        return session, answer
 
     def use_resume(self):
         session = self.done("sessions", "new")["acpxSessionId"]
@@ -338,8 +339,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for cell, (problem, seconds) in zip(cells, pool.map(Cell.run, cells)):
             problems[cell.name] = problem
-            print(f"{'FAIL' if problem else 'ok  '} {cell.name} ({seconds:.1f} s)" + (f"\n    {problem}" if problem else ""),
-                  flush=True)
+            words = f"\n    {problem}" if problem else ""
+            print(f"{'FAIL' if problem else 'ok  '} {cell.name} ({seconds:.1f} s){words}", flush=True)
     failed = sum(1 for problem in problems.values() if problem)
     if cells:
         print_table(cells, problems, uses)

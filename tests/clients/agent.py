@@ -4,8 +4,8 @@
         agent.request("initialize", {...})            # the result, or Refused
         turn = agent.send("session/prompt", {...})    # an id; agent.wait(turn) is its result
 
-The client serves files from a folder on disk, terminals by running the command, and permissions as `permit` says. What the
-agent writes is kept in order in `lines`; a line that is no JSON-RPC message is remembered in `problems`.
+The client serves files from a folder on disk, terminals by running the command, and permissions as `permit` says.
+What the agent writes is kept in order in `lines`; a line that is no JSON-RPC message is remembered in `problems`.
 """
 
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The cases of acpx's draft conformance profile acp-core-v1 (20 of them), told in our own words and asked of the real
-program with scripted models. Names are the profile's, behind "acp.v1.".
+"""The 20 cases of acpx's draft conformance profile acp-core-v1, told in our own words and asked of the real program
+with scripted models. Names are the profile's, behind "acp.v1.".
 
     python3 tests/clients/conformance.py --mux build/dev/mux-acp [NAME...]
 """
@@ -16,7 +16,8 @@ from agent import Agent, Failed, Refused, check
 TALK = "--- reply repeat\nThe answer is a few lines long.\nThis is the second one.\n"
 SLOW = ("delay: 20\npiece: 4\n--- reply when: the long way\n" + "A line of an answer that takes its time.\n" * 200 +
         "--- reply repeat\nThat was quick.\n")
-EDIT = ("--- reply\nI change the value.\n\na.c\n<<<<<<< SEARCH\n    return 0;\n=======\n    return 1;\n>>>>>>> REPLACE\n"
+EDIT = ("--- reply\nI change the value.\n\na.c\n"
+        "<<<<<<< SEARCH\n    return 0;\n=======\n    return 1;\n>>>>>>> REPLACE\n"
         "--- reply repeat\nNothing else to do.\n")
 
 CASES = {}
