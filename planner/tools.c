@@ -208,6 +208,9 @@ Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str allow, Str ref
     if (is_refused || is_allowed)
         return is_refused ? PERMISSION_REFUSED : PERMISSION_GIVEN;
     QuestionEvent question = {.tool = *event, .title = title, .grain = GRAIN_FILE};
+    if (str_starts(allow, S("shell:")))
+        question.always =
+            str_printf(&turn->arena, "%.*s, whatever its arguments", STR_ARG(str_from(allow, 6)));
     tools_begin(turn, event, TOOL_PENDING);
     question.tool.is_first = false;
     question.tool.status = TOOL_PENDING;
