@@ -3,7 +3,7 @@
 
 #include "acp/version.h"
 
-/* Requests of our own (docs/protocol.md). */
+/* Requests of our own (docs/extensions.md). */
 static void put_extensions(Json *mux) {
     static const char *const METHODS[] = {"_mux/ping",       "_mux/health",      "_mux/stats",
                                           "_mux/list_files", "_mux/apply_patch", "_mux/undo"};
