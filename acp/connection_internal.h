@@ -19,7 +19,7 @@ typedef struct AcpSession {
     EditorFiles *editor;      /* NULL: the client has no file methods */
     EditorTerminal *terminal; /* NULL: it has no terminals */
     Updates updates;
-    Buf model; /* as the client knows it */
+    Buf model;          /* as the client knows it */
     bool owes_note;     /* the first prompt brings the config's model_note */
     bool owes_commands; /* the first prompt brings the commands again: a client may have dropped the first */
     size_t servers_left_out; /* of which the client is to be told */
