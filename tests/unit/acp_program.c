@@ -495,7 +495,31 @@ static void test_search(void) {
     place_close(&place);
 }
 
+static void test_map(void) {
+    Place place;
+    place_open(&place);
+    write_text(&place, "work/b.c", "int helper_one(void) {\n    return 1;\n}\n");
+    write_text(&place, "work/c.c", "int other_one(void) {\n    return helper_one();\n}\n");
+    const char *folder = path_in(&place, "work").ptr;
+    CHECK_INT(RUN(&place, NULL, "map", "--cwd", folder, "--budget", "16"), 0);
+    CHECK(str_starts(read_text(&place, "out"), S("b.c:\n    1: int helper_one(void) {\n")));
+    CHECK_INT(RUN(&place, NULL, "map", "--cwd", folder, "--json", "--focus", "c.c", "--focus",
+                  path_in(&place, "work/b.c").ptr),
+              0);
+    Err err = {0};
+    Json *map = json_parse(read_text(&place, "out"), &err);
+    CHECK_OK(map != NULL, err);
+    CHECK_STR(json_str(json_find(map, "files")->child, "path"), S("b.c"));
+    CHECK(!json_bool(map, "truncated", true) && json_int(map, "files_read", 0) == 3);
+    json_free(map);
+    CHECK_INT(RUN(&place, NULL, "map", "--cwd", folder, "--focus", "/etc"), 1);
+    CHECK(str_contains(read_text(&place, "err"), S("outside of the workspace")));
+    CHECK_INT(RUN(&place, NULL, "map", "--budget", "lots"), 2);
+    place_close(&place);
+}
+
 static const TestCase CASES[] = {
+    {"map", test_map},
     {"transcript", test_transcript},
     {"answers_at_once", test_answers_at_once},
     {"cancel_while_answering", test_cancel_while_answering},
