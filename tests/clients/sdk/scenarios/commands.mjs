@@ -51,13 +51,13 @@ scenario("/status, /files, /search, /map and /model say something true", async (
     const [client, session] = await t.open([]);
     assert.match(await say(client, session, "/status"), /script:|ask|token/i);
     assert.match(await say(client, session, "/files"), /src\/parser\.c/);
-    assert.match(await say(client, session, "/files parser"), /parser\.c/);
+    assert.match(await say(client, session, "/files parser*"), /parser\.c/);
     assert.match(await say(client, session, "/search parse_number"), /src\/parser\.c:1/);
     assert.match(await say(client, session, "/map"), /parser\.c/);
     assert.match(await say(client, session, "/model"), /script/);
 });
 
-scenario("/rewind forgets the last turns", async (t) => {
+scenario("/rewind: the model forgets the last turns, the kept session does not", async (t) => {
     const [client, session] = await t.open([
         reply("Blue.", { when: "favourite" }),
         reply("You never told me.", { when: "remember" }),
@@ -69,8 +69,7 @@ scenario("/rewind forgets the last turns", async (t) => {
     const next = await t.start([]);
     await next.agent.request("session/load", { sessionId: session.id, cwd: t.ws, mcpServers: [] });
     const users = next.of(session.id, "user_message_chunk").map((one) => one.content.text);
-    assert.ok(!users.some((text) => /favourite/.test(text)), users.join(" | "));
-    assert.ok(users.some((text) => /remember/.test(text)), users.join(" | "));
+    assert.deepEqual(users, ["What is your favourite colour?", "/rewind 1", "Do you remember?"]);
 });
 
 scenario("/compact replaces what was said by a summary; told only to clients that ask for it", async (t) => {
