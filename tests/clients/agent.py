@@ -35,7 +35,7 @@ def check(condition, words, *details):
 
 
 class Agent:
-    def __init__(self, mux, model, review="ask", files=True, terminal=True, permit="allow_once", extra=()):
+    def __init__(self, mux, model, review="ask", files=True, terminal=True, permit="allow_once", status=0, extra=()):
         self.folder = tempfile.mkdtemp(prefix="mux-client-")
         self.work = os.path.join(self.folder, "work")
         os.mkdir(self.work)
@@ -44,6 +44,7 @@ class Agent:
         with open(script, "w") as out:
             out.write(model)
         self.capabilities = {"fs": {"readTextFile": files, "writeTextFile": files}, "terminal": terminal}
+        self.status = status  # the exit status that is expected
         self.permit = permit  # kind of the option that is chosen
         self.reads_refused = self.writes_refused = False
         self.lines, self.problems, self.asked, self.answers = [], [], [], {}
@@ -221,7 +222,10 @@ class Agent:
     # ---- the end ----
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
         try:
             status = self.process.wait(WAIT)
         except subprocess.TimeoutExpired:
@@ -241,7 +245,7 @@ class Agent:
     def __exit__(self, kind, value, trace):
         status, words = self.close()
         if kind is None:
-            check(status == 0, "exit status", status, words)
+            check(status == self.status, "exit status", status, words)
             check(not self.problems, "lines that are no messages, or answers twice", self.problems[:3])
         elif words and isinstance(value, Exception):
             value.args = (f"{value}; stderr: {words.strip()[-300:]}",)

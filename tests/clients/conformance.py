@@ -5,13 +5,11 @@ with scripted models. Names are the profile's, behind "acp.v1.".
     python3 tests/clients/conformance.py --mux build/dev/mux-acp [NAME...]
 """
 
-import argparse
-import concurrent.futures
 import os
 import sys
-import traceback
 
-from agent import Agent, Failed, Refused, check
+from agent import Refused, check
+from cases import Cases
 
 TALK = "--- reply repeat\nThe answer is a few lines long.\nThis is the second one.\n"
 SLOW = ("delay: 20\npiece: 4\n--- reply when: the long way\n" + "A line of an answer that takes its time.\n" * 200 +
@@ -20,14 +18,11 @@ EDIT = ("--- reply\nI change the value.\n\na.c\n"
         "<<<<<<< SEARCH\n    return 0;\n=======\n    return 1;\n>>>>>>> REPLACE\n"
         "--- reply repeat\nNothing else to do.\n")
 
-CASES = {}
+CASES = Cases()
 
 
 def case(name, model=TALK, **options):
-    def keep(run):
-        CASES[name] = (run, model, options)
-        return run
-    return keep
+    return CASES.case(name, model, **options)
 
 
 def texts(agent, session):
@@ -255,32 +250,5 @@ def followup(agent):
     check("That was quick." in agent.said(session), "its words", agent.said(session)[-80:])
 
 
-def run(mux, name):
-    body, model, options = CASES[name]
-    try:
-        with Agent(mux, model, **options) as agent:
-            body(agent)
-        return None
-    except (Failed, Refused) as failure:
-        return str(failure)
-    except Exception:
-        return traceback.format_exc()
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mux", required=True, help="the program")
-    parser.add_argument("names", nargs="*", help="only cases whose name holds one of these")
-    options = parser.parse_args()
-    names = [n for n in CASES if not options.names or any(part in n for part in options.names)]
-    failed = 0
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, problem in zip(names, pool.map(lambda n: run(os.path.abspath(options.mux), n), names)):
-            print(f"{'FAIL' if problem else 'ok  '} {name}" + (f"\n    {problem}" if problem else ""))
-            failed += problem is not None
-    print(f"{len(names) - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed or not names else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(CASES.main(__doc__))
