@@ -19,7 +19,7 @@ static void read_reply(Str reply, const uint8_t *choice, Arena *arena, ToolCallP
     tool_calls_begin(parser, arena);
     size_t at = 0;
     for (size_t i = 0; at < reply.len; i++) {
-        size_t step = choice ? 1 + choice[i % 8] % 16 : reply.len;
+        size_t step = choice ? (size_t)choice[i % 8] % 16 + 1 : reply.len;
         tool_calls_feed(parser, str_slice(reply, at, at + step), prose);
         at += step;
     }
