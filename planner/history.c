@@ -9,11 +9,6 @@ static void keep(Session *s) {
     store_replace_messages(s->planner->store, s->id, s->history.items, s->history.count);
 }
 
-void history_clear(Session *s) {
-    history_free(&s->history);
-    keep(s);
-}
-
 void history_push(Session *s, Role role, Str text) {
     History *h = &s->history;
     StoredMessage item = {.message = {role, str_copy(&h->arena, text)}, .turn = s->turn};

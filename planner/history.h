@@ -13,7 +13,6 @@ typedef struct History {
 } History;
 
 void history_free(History *history);
-void history_clear(Session *session);
 void history_push(Session *session, Role role, Str text);
 /* Drops the oldest turn or, when only one is left, its oldest reply with the answer to it; false when there
  * is none. */

@@ -200,14 +200,12 @@ bool turn_open_chat(Turn *turn, Err *err) {
     pthread_mutex_lock(&s->lock);
     Str model = str_copy(&turn->arena, s->model);
     pthread_mutex_unlock(&s->lock);
-    if (s->chat && !str_eq(model, s->chat_model)) {
-        chat_close(s->chat);
-        s->chat = NULL;
-        history_clear(s);
-    }
-    if (!s->chat) {
-        if (!model_load_wait(turn, model, err) || !(s->chat = chat_open(s->planner->engine, model, err)))
+    if (!s->chat || !str_eq(model, s->chat_model)) { /* another model reads what was said so far */
+        Chat *chat = model_load_wait(turn, model, err) ? chat_open(s->planner->engine, model, err) : NULL;
+        if (!chat)
             return false;
+        chat_close(s->chat);
+        s->chat = chat;
         pthread_mutex_lock(&s->lock);
         s->chat_model = str_copy(&s->arena, model);
         pthread_mutex_unlock(&s->lock);

@@ -202,11 +202,34 @@ static void usage_tells_where_prompts_part(void) {
     house_close(&house);
 }
 
+/* What was said goes on with another model, also when one in between could not be had. */
+static void the_conversation_survives_a_switch(void) {
+    House house;
+    Ear ear;
+    house_open(&house);
+    Session *s = open_session(&house, &ear, "s");
+    session_set_model(s, script(&house, "one.txt", "--- reply\nfirst answer\n"));
+    run_turn(s, &ear);
+    CHECK_INT(ear.stop, TURN_STOP_END);
+    size_t first = ear.usage.prompt_tokens;
+    session_set_model(s, script(&house, "none.txt", NULL));
+    run_turn(s, &ear);
+    CHECK_INT(ear.stop, TURN_STOP_FAILED);
+    session_set_model(s, script(&house, "two.txt", "--- reply when: nowhere\nx\n--- reply\nsecond\n"));
+    run_turn(s, &ear);
+    CHECK_INT(ear.stop, TURN_STOP_END);
+    CHECK(ear.usage.prompt_tokens > first); /* the first request and its answer are in it */
+    CHECK_INT(ear.usage.cached_tokens, 0);
+    session_close(s);
+    house_close(&house);
+}
+
 static const TestCase CASES[] = {
     {"sessions share a load", sessions_share_a_load},
     {"a failure is told twice", a_failure_is_told_twice},
     {"another choice forgets a failure", another_choice_forgets_a_failure},
     {"a session may go meanwhile", a_session_may_go_meanwhile},
+    {"the conversation survives a switch", the_conversation_survives_a_switch},
     {"usage tells where prompts part", usage_tells_where_prompts_part},
 };
 TEST_SUITE(PLANNER_MODEL_LOAD_SUITE, "model_load", CASES);
