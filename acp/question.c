@@ -7,7 +7,6 @@
 
 #include "acp/v1.h"
 #include "base/log.h"
-#include "diff/diff.h"
 
 #define FORM_HUNKS 40   /* more ticks than that are several forms */
 #define CONTEXT_LINES 3 /* around a hunk that is asked about alone */
@@ -30,29 +29,30 @@ struct OpenQuestion {
 
 /* ---- hunks ---- */
 
-static Str context_before(const Hunks *hunks, const Hunk *hunk) {
-    size_t begin = hunk->old_begin;
+static Str context_before(Str text, size_t at) {
+    size_t begin = at;
     for (int lines = 0; begin > 0; begin--)
-        if (hunks->before.ptr[begin - 1] == '\n' && lines++ == CONTEXT_LINES)
+        if (text.ptr[begin - 1] == '\n' && lines++ == CONTEXT_LINES)
             break;
-    return str_slice(hunks->before, begin, hunk->old_begin);
+    return str_slice(text, begin, at);
 }
 
-static Str context_after(const Hunks *hunks, const Hunk *hunk) {
-    size_t end = hunk->old_end;
-    for (int lines = 0; end < hunks->before.len && lines < CONTEXT_LINES; end++)
-        lines += hunks->before.ptr[end] == '\n';
-    return str_slice(hunks->before, hunk->old_end, end);
+static Str context_after(Str text, size_t at) {
+    size_t end = at;
+    for (int lines = 0; end < text.len && lines < CONTEXT_LINES; end++)
+        lines += text.ptr[end] == '\n';
+    return str_slice(text, at, end);
 }
 
-static V1Hunk describe(Arena *arena, const Hunks *hunks, const Hunk *hunk) {
-    Str head = context_before(hunks, hunk), tail = context_after(hunks, hunk);
-    Str old_lines = str_slice(hunks->before, hunk->old_begin, hunk->old_end);
-    Str new_lines = str_slice(hunks->after, hunk->new_begin, hunk->new_end);
+static V1Hunk describe(Arena *arena, const ToolDiff *diff, const ToolHunk *hunk) {
+    Str head = context_before(diff->old_text, hunk->old_begin);
+    Str tail = context_after(diff->old_text, hunk->old_end);
+    Str old_lines = str_slice(diff->old_text, hunk->old_begin, hunk->old_end);
+    Str new_lines = str_slice(diff->new_text, hunk->new_begin, hunk->new_end);
     return (V1Hunk){.old_lines = str_copy(arena, old_lines),
                     .new_lines = str_copy(arena, new_lines),
-                    .first_line = hunk->old_start + 1,
-                    .line_count = hunk->old_count,
+                    .first_line = hunk->line,
+                    .line_count = hunk->line_count,
                     .old_text = str_concat(arena, str_concat(arena, head, old_lines), tail),
                     .new_text = str_concat(arena, str_concat(arena, head, new_lines), tail)};
 }
@@ -60,28 +60,22 @@ static V1Hunk describe(Arena *arena, const Hunks *hunks, const Hunk *hunk) {
 /* False when the question is better asked in one piece. */
 static bool split_hunks(OpenQuestion *question, const QuestionEvent *event) {
     const ToolDiff *diff = event->tool.diffs;
-    Arena scratch = {0};
-    Hunks hunks = {0};
-    bool ok = event->grain == GRAIN_HUNK && event->tool.diff_count == 1 && diff->hunk_count > 1 &&
-              diff_lines(diff->relative, diff->old_text, diff->new_text, &scratch, &hunks, NULL) &&
-              hunks.count == diff->hunk_count;
-    if (ok) {
-        Arena *arena = &question->arena;
-        V1Hunk *items = ARENA_ARRAY(arena, V1Hunk, hunks.count);
-        question->keep = ARENA_ARRAY(arena, bool, hunks.count);
-        question->hunk_ids = ARENA_ARRAY(arena, uint64_t, hunks.count);
-        for (size_t i = 0; i < hunks.count; i++) {
-            items[i] = describe(arena, &hunks, &hunks.items[i]);
-            question->hunk_ids[i] = diff->hunk_ids[i];
-        }
-        question->hunks = (V1HunkQuestion){.tool_id = str_copy(arena, event->tool.id),
-                                           .path = str_copy(arena, diff->path),
-                                           .relative = str_copy(arena, diff->relative),
-                                           .hunks = items,
-                                           .count = hunks.count};
+    if (event->grain != GRAIN_HUNK || event->tool.diff_count != 1 || diff->hunk_count < 2 || !diff->hunks)
+        return false;
+    Arena *arena = &question->arena;
+    V1Hunk *items = ARENA_ARRAY(arena, V1Hunk, diff->hunk_count);
+    question->keep = ARENA_ARRAY(arena, bool, diff->hunk_count);
+    question->hunk_ids = ARENA_ARRAY(arena, uint64_t, diff->hunk_count);
+    for (size_t i = 0; i < diff->hunk_count; i++) {
+        items[i] = describe(arena, diff, &diff->hunks[i]);
+        question->hunk_ids[i] = diff->hunk_ids[i];
     }
-    arena_free(&scratch);
-    return ok;
+    question->hunks = (V1HunkQuestion){.tool_id = str_copy(arena, event->tool.id),
+                                       .path = str_copy(arena, diff->path),
+                                       .relative = str_copy(arena, diff->relative),
+                                       .hunks = items,
+                                       .count = diff->hunk_count};
+    return true;
 }
 
 OpenQuestion *question_new(const QuestionClient *client, const QuestionEvent *event) {

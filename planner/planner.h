@@ -186,6 +186,13 @@ typedef struct ToolLocation {
     size_t line; /* from 1; 0 = none */
 } ToolLocation;
 
+/* Changed lines of a diff, without any around them. */
+typedef struct ToolHunk {
+    size_t line, line_count;   /* of the old text, from 1; without lines the new ones stand before it */
+    size_t old_begin, old_end; /* bytes of old_text, and of new_text */
+    size_t new_begin, new_end;
+} ToolHunk;
+
 typedef struct ToolDiff {
     Str path; /* absolute */
     Str relative;
@@ -194,6 +201,7 @@ typedef struct ToolDiff {
     Str moved_to; /* relative: what the file becomes; empty when it stays */
     size_t hunk_count;
     const uint64_t *hunk_ids; /* stable (diff.h): the same change has the same id in a later diff */
+    const ToolHunk *hunks;    /* hunk_count; NULL in a replay */
     Str unified;              /* this file's section, as git prints it */
 } ToolDiff;
 

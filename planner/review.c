@@ -46,8 +46,17 @@ static bool make_diff(Turn *turn, FileWork *file, Err *err) {
 
 static ToolDiff tool_diff(Turn *turn, const FileWork *file) {
     uint64_t *ids = ARENA_ARRAY(&turn->arena, uint64_t, file->hunks.count + 1);
-    for (size_t i = 0; i < file->hunks.count; i++)
-        ids[i] = file->hunks.items[i].id;
+    ToolHunk *hunks = ARENA_ARRAY(&turn->arena, ToolHunk, file->hunks.count + 1);
+    for (size_t i = 0; i < file->hunks.count; i++) {
+        const Hunk *hunk = &file->hunks.items[i];
+        ids[i] = hunk->id;
+        hunks[i] = (ToolHunk){.line = hunk->old_start + 1,
+                              .line_count = hunk->old_count,
+                              .old_begin = hunk->old_begin,
+                              .old_end = hunk->old_end,
+                              .new_begin = hunk->new_begin,
+                              .new_end = hunk->new_end};
+    }
     return (ToolDiff){.path = file->path.absolute,
                       .relative = file->path.relative,
                       .old_text = file->seen.text,
@@ -57,6 +66,7 @@ static ToolDiff tool_diff(Turn *turn, const FileWork *file) {
                       .moved_to = is_moved(file) ? file->moved_to.relative : S(""),
                       .hunk_count = file->hunks.count,
                       .hunk_ids = ids,
+                      .hunks = hunks,
                       .unified = file->unified};
 }
 

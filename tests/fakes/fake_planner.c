@@ -321,15 +321,23 @@ static void ask_permission(Session *session) {
 static void ask_hunks(Session *session, size_t n) {
     Buf old_text = {0}, new_text = {0};
     uint64_t *ids = ARENA_ARRAY(&session->turn, uint64_t, n + 1);
+    ToolHunk *hunks = ARENA_ARRAY(&session->turn, ToolHunk, n + 1);
     for (size_t i = 0; i < n; i++) {
         ids[i] = i + 1;
-        buf_printf(&old_text, "old %zu\na%zu\nb%zu\nc%zu\nd%zu\n", i + 1, i, i, i, i);
-        buf_printf(&new_text, "new %zu\na%zu\nb%zu\nc%zu\nd%zu\n", i + 1, i, i, i, i);
+        hunks[i] = (ToolHunk){
+            .line = i * 5 + 1, .line_count = 1, .old_begin = old_text.len, .new_begin = new_text.len};
+        buf_printf(&old_text, "old %zu\n", i + 1);
+        buf_printf(&new_text, "new %zu\n", i + 1);
+        hunks[i].old_end = old_text.len;
+        hunks[i].new_end = new_text.len;
+        buf_printf(&old_text, "a%zu\nb%zu\nc%zu\nd%zu\n", i, i, i, i);
+        buf_printf(&new_text, "a%zu\nb%zu\nc%zu\nd%zu\n", i, i, i, i);
     }
     ToolDiff diff = sample_diff(session);
     diff.old_text = buf_copy(&old_text, &session->turn);
     diff.new_text = buf_copy(&new_text, &session->turn);
     diff.hunk_ids = ids;
+    diff.hunks = hunks;
     diff.hunk_count = n;
     buf_free(&old_text);
     buf_free(&new_text);
