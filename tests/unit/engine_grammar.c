@@ -515,6 +515,36 @@ static void test_one_reply(void) {
     arena_free(&arena);
 }
 
+/* To the form a call of a tool is prose, in every dialect. */
+static void test_calls_of_tools(void) {
+    static const char *const REPLIES[] = {
+        "I look.\n<tool_call>\n{\"name\": \"read_files\", \"arguments\": {\"paths\": "
+        "[\"a.c:1-2\"]}}\n</tool_call>",
+        "<tool_call>\n<function=run_shell>\n<parameter=command>\nif [ 1 < 2 ]; then\n\techo "
+        "a\nfi\n</parameter>\n"
+        "</function>\n</tool_call>",
+        "<tool_call>search\n<arg_key>pattern</arg_key>\n<arg_value>a << 2</arg_value>\n</tool_call>",
+        "[TOOL_CALLS]search[ARGS]{\"pattern\": \"x\"}",
+        "<|channel|>commentary to=functions.search<|message|>{}<|call|>",
+    };
+    Arena arena = {0};
+    Tokenizer *tokenizer;
+    Vocabulary *v = open_fake(&arena, &tokenizer);
+    GrammarFile file = {S("a.c"), S("x\ny\n")};
+    GrammarSpec spec = {.form = FORM_BLOCKS, .files = &file, .file_count = 1, .allow_new_files = true};
+    for (size_t i = 0; i < sizeof REPLIES / sizeof *REPLIES; i++) {
+        Err err = {0};
+        BlockMask *mask = block_mask_open(v, &spec, &err);
+        CHECK_OK(mask != NULL, err);
+        write_bytes(mask, v, REPLIES[i]);
+        CHECK(block_mask_allows(mask, v->first_end));
+        block_mask_close(mask);
+    }
+    vocabulary_close(v);
+    tokenizer_close(tokenizer);
+    arena_free(&arena);
+}
+
 static void test_the_way_out(void) {
     Arena arena = {0};
     Tokenizer *tokenizer;
@@ -568,6 +598,7 @@ static const TestCase CASES[] = {
     {"guided_limit", test_guided_limit},
     {"new_paths", test_new_paths},
     {"one_reply", test_one_reply},
+    {"calls_of_tools", test_calls_of_tools},
     {"the_way_out", test_the_way_out},
     {"random_labels", test_random_labels},
     {"anchored_lines", test_anchored_lines},
