@@ -203,9 +203,13 @@ static void copy_ask(Turn *turn, const Ask *ask) {
                                             .last_line = ask->attachments[i].last_line};
 }
 
-static void *run_turn(void *turn) {
+static void *run_turn(void *argument) {
+    Turn *turn = argument;
+    Store *store = turn->session->planner->store;
     kept_turn_begins(turn);
-    return turn_main(turn);
+    turn_main(turn);
+    store_tidy(store);
+    return NULL;
 }
 
 /* A turn that begins, or that could not. */

@@ -11,6 +11,7 @@
 
 #define FORMAT 1
 #define BUSY_MS 5000
+#define LOG_PAGES 1000 /* more of them are moved into the database between turns */
 
 static const char TABLES[] =
     "CREATE TABLE session(key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, cwd TEXT NOT NULL,"
@@ -140,6 +141,13 @@ bool sql_finish(Store *store, bool is_kept) {
     return ok;
 }
 
+void sql_checkpoint(Store *store, int pages) {
+    if (store->log_pages < pages)
+        return;
+    sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    store->log_pages = 0;
+}
+
 bool sql_fail(Store *store, Err *err, const char *what) {
     switch (store->problem & 0xff) {
     case SQLITE_CORRUPT:
@@ -162,6 +170,14 @@ void sql_complain(Store *store) {
     store->has_complained = true;
     sql_fail(store, &err, "what is said here is not kept");
     log_line(LOG_WARN, "%s", err.text);
+}
+
+void store_tidy(Store *store) {
+    if (!store)
+        return;
+    pthread_mutex_lock(&store->lock);
+    sql_checkpoint(store, LOG_PAGES);
+    pthread_mutex_unlock(&store->lock);
 }
 
 /* ---- opening ---- */
@@ -229,6 +245,13 @@ static bool prepare_all(Store *store, const char *path, Err *err) {
     return true;
 }
 
+/* In place of SQLite's own checkpoints, which come in the middle of a turn. */
+static int note_pages(void *ctx, sqlite3 *db, const char *name, int pages) {
+    (void)db, (void)name;
+    ((Store *)ctx)->log_pages = pages;
+    return SQLITE_OK;
+}
+
 static bool open_database(Store *store, const char *path, Err *err) {
     int code = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
@@ -245,6 +268,7 @@ static bool open_database(Store *store, const char *path, Err *err) {
                          "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
                          "PRAGMA journal_size_limit = 16777216;"))
         return sql_fail(store, err, path);
+    sqlite3_wal_hook(store->db, note_pages, store);
     return make_tables(store, path, err) && prepare_all(store, path, err);
 }
 

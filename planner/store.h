@@ -58,6 +58,8 @@ bool store_set_title(Store *store, Str id, Str title, Err *err);
  * notices, titles, and the ids of terminals are not kept. */
 void store_event(Store *store, Str id, uint64_t turn, const TurnEvent *event);
 void store_turn_ended(Store *store, Str id, uint64_t turn);
+/* After a turn, when nobody waits: puts the files in order, as far as that is due. */
+void store_tidy(Store *store);
 /* Calls sink for each, oldest first; what never ended comes as failed. */
 bool store_replay(Store *store, Str id, TurnSink sink, Err *err);
 

@@ -76,6 +76,7 @@ void store_event(Store *store, Str id, uint64_t turn, const TurnEvent *event) {
     pthread_mutex_lock(&store->lock);
     if (!put_row(store, id, turn, event))
         sql_complain(store);
+    sql_checkpoint(store, LOG_PAGES_MAX);
     pthread_mutex_unlock(&store->lock);
 }
 

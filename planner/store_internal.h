@@ -49,6 +49,7 @@ struct Store {
     sqlite3_stmt *statements[SQL_COUNT]; /* all prepared when the store is opened */
     int problem;                         /* SQLite's code of the last failure */
     bool has_complained;
+    int log_pages; /* in the write-ahead log, not in the database yet */
 };
 
 /* ---- statements; the lock is held ---- */
@@ -68,6 +69,9 @@ bool sql_end(Store *store, sqlite3_stmt *statement);
 bool sql_begin(Store *store);
 /* Keeps what was done since sql_begin, or nothing of it; is_kept as it could be done. */
 bool sql_finish(Store *store, bool is_kept);
+#define LOG_PAGES_MAX 16000 /* whoever writes beyond this has to wait for the disk */
+/* Moves what the log holds into the database, when it holds that many pages: the disk is waited for. */
+void sql_checkpoint(Store *store, int pages);
 /* What SQLite says is wrong, as a sentence with `what` in front; false. */
 bool sql_fail(Store *store, Err *err, const char *what);
 /* The same for what nobody waits for: in the log, once. */

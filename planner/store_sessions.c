@@ -80,6 +80,7 @@ bool store_put_session(Store *store, const StoredSession *session, Err *err) {
         sql_fail(store, err, "the session cannot be kept");
     else if (!ok)
         sql_complain(store);
+    sql_checkpoint(store, LOG_PAGES_MAX);
     pthread_mutex_unlock(&store->lock);
     buf_free(&roots);
     return ok;
