@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MCP servers that a client names, through the whole program: calls, permissions, and what becomes of a server when
-the turn is cancelled, the server dies, or mux-acp itself ends in any way. The server is tests/fakes/mcp_server.c, looked
-for beside mux-acp.
+the turn is cancelled, the server dies, or mux-acp itself ends in any way. The server is tests/fakes/mcp_server.c,
+looked for beside mux-acp.
 
     python3 tests/clients/servers.py --mux build/dev/mux-acp [NAME...]
 """
