@@ -40,8 +40,9 @@ typedef struct ChatHost {
 } ChatHost;
 
 typedef struct ModelOptions {
-    size_t context;       /* most tokens of a chat; 0 = the model's own */
-    const DType *kv_type; /* of keys and values; NULL = F16, or F32 for models all in F32 */
+    size_t context;            /* most tokens of a chat; 0 = the model's own */
+    const DType *kv_type;      /* of keys and values; NULL = F16, or F32 for models all in F32 */
+    const atomic_bool *cancel; /* ends model_open with ERR_CANCELLED */
 } ModelOptions;
 
 typedef struct Driver {

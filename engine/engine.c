@@ -36,6 +36,7 @@ typedef struct Waiter {
 struct Engine {
     Arena arena;
     EngineConfig config;
+    atomic_bool stops_loads;
     pthread_mutex_t load_lock; /* one load at a time; taken before `lock`, after the turn on the device */
     pthread_mutex_t lock;      /* registry, list of loaded models, gpu_problem; never held for long */
     Registry registry;
@@ -217,7 +218,10 @@ static bool read_kv_type(const Engine *engine, DType *type, ModelOptions *option
 static bool load_on(Engine *engine, Loaded *loaded, Backend *backend, Err *err) {
     DType type;
     size_t asked = engine->config.context, wanted = loaded->card->wanted_context;
-    ModelOptions options = {.context = asked ? asked : wanted ? wanted : DEFAULT_CONTEXT};
+    ModelOptions options = {.context = asked    ? asked
+                                       : wanted ? wanted
+                                                : DEFAULT_CONTEXT,
+                            .cancel = &engine->stops_loads};
     if (!read_kv_type(engine, &type, &options, err))
         return false;
     loaded->backend = backend;
@@ -370,6 +374,10 @@ bool engine_load(Engine *engine, Str model, LoadReport *out, Err *err) {
     if (loaded && out)
         *out = (LoadReport){.load_ms = os_monotonic_ms() - start, .file_bytes = loaded->card->file_bytes};
     return loaded != NULL;
+}
+
+void engine_stop_loads(Engine *engine, bool is_on) {
+    atomic_store(&engine->stops_loads, is_on);
 }
 
 bool engine_has_loaded(Engine *engine, Str model) {

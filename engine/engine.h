@@ -80,6 +80,9 @@ const ModelCard *engine_card(Engine *engine, Str model, Err *err);
  * for it. out may be NULL; only load_ms and file_bytes are filled in. */
 typedef struct LoadReport LoadReport;
 bool engine_load(Engine *engine, Str model, LoadReport *out, Err *err);
+/* While on, loads under way end with ERR_CANCELLED soon, and so do new ones: for those who are about to
+ * close. */
+void engine_stop_loads(Engine *engine, bool is_on);
 /* Whether chat_open of this model needs to load nothing. */
 bool engine_has_loaded(Engine *engine, Str model);
 

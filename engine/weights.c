@@ -130,6 +130,10 @@ static Tensor matrix(Weights *weights, const char *format, int layer, int expert
                      int64_t cols) {
     char name[NAME_BYTES];
     make_name(name, format, layer);
+    if (weights->cancel && atomic_load_explicit(weights->cancel, memory_order_relaxed)) {
+        fail(weights, ERR_CANCELLED, name, "was not loaded: the program ends");
+        return (Tensor){0};
+    }
     const void *host = NULL;
     DType type;
     if (weights->file) {

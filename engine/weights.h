@@ -11,6 +11,8 @@
 #ifndef MUX_ENGINE_WEIGHTS_H
 #define MUX_ENGINE_WEIGHTS_H
 
+#include <stdatomic.h>
+
 #include "engine/gguf.h"
 #include "kernels/backend.h"
 
@@ -27,13 +29,14 @@ typedef struct Weights {
     const SyntheticWeights *synthetic;
     Backend *backend;
     Arena arena;
-    Mem data;            /* on the device; empty where the host's bytes are used */
-    size_t at;           /* of it, given out so far */
-    bool is_placed;      /* second round */
-    size_t matrix_bytes; /* of all matrices handed out */
-    size_t values;       /* parameters handed out */
-    size_t expert_bytes; /* of matrix_bytes, those of stacked experts */
-    bool is_all_f32;     /* every matrix so far */
+    Mem data;                  /* on the device; empty where the host's bytes are used */
+    size_t at;                 /* of it, given out so far */
+    bool is_placed;            /* second round */
+    size_t matrix_bytes;       /* of all matrices handed out */
+    size_t values;             /* parameters handed out */
+    size_t expert_bytes;       /* of matrix_bytes, those of stacked experts */
+    bool is_all_f32;           /* every matrix so far */
+    const atomic_bool *cancel; /* set after opening; true: what is handed out next fails; NULL = never */
     Err error;
 } Weights;
 

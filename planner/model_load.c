@@ -48,10 +48,14 @@ ModelLoads *model_loads_open(Engine *engine) {
 void model_loads_close(ModelLoads *loads) {
     if (!loads)
         return;
+    if (loads->engine)
+        engine_stop_loads(loads->engine, true);
     pthread_mutex_lock(&loads->lock);
     while (loads->threads)
         pthread_cond_wait(&loads->changed, &loads->lock);
     pthread_mutex_unlock(&loads->lock);
+    if (loads->engine)
+        engine_stop_loads(loads->engine, false);
     pthread_cond_destroy(&loads->changed);
     pthread_mutex_destroy(&loads->lock);
     free(loads);

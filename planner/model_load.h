@@ -4,7 +4,7 @@
  *   model_load_begin(session, model);          // chosen: told to the session's news
  *   model_load_wait(turn, model, &err);        // needed now: by the turn's thread, ends early when cancelled
  *   model_load_leave(session);                 // before the session goes
- *   model_loads_close(planner->loads);         // waits for what is under way
+ *   model_loads_close(planner->loads);         // ends what is under way
  *
  * A loaded model stays in memory until the engine is closed.
  */
@@ -26,7 +26,7 @@ typedef struct SessionLoad {
 } SessionLoad;
 
 ModelLoads *model_loads_open(Engine *engine); /* NULL: no memory */
-void model_loads_close(ModelLoads *loads);    /* NULL is fine */
+void model_loads_close(ModelLoads *loads);    /* ends what is under way; NULL is fine */
 void model_load_begin(Session *session, Str model);
 void model_load_leave(Session *session);
 /* False: *err is what it failed with, or ERR_CANCELLED. */

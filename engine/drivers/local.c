@@ -112,6 +112,7 @@ static bool load(LocalModel *model, const char *path, const ModelOptions *option
     if (!(is_synthetic ? open_synthetic(model, str_of(path), &arch, &shape, err)
                        : open_file(model, path, &arch, &shape, err)))
         return false;
+    model->weights.cancel = options->cancel;
     model->context = options->context && options->context < shape.context ? options->context : shape.context;
     return decoder_open(&model->decoder, arch, &shape, &model->weights, err) &&
            open_kv(model, &shape, kv_type(model, options), err);
