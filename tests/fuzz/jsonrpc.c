@@ -14,14 +14,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Sessions get names that an input can know. */
+/* Sessions get names that an input can know: mux-0000000000000000, then with 1, 2, 3. */
+static unsigned char next_name;
+
 ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
     (void)flags;
     memset(buffer, 0, size);
+    memset(buffer, next_name++, size ? 1 : 0);
     return (ssize_t)size;
 }
 
-static Planner *planner;
+static Planner *planner; /* of one input */
 
 static Planner *the_planner(void *ctx, Err *err) {
     (void)ctx;
@@ -100,6 +103,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(connection != NULL, "a connection can be opened");
     connection_run(connection);
     connection_close(connection);
+    planner_close(planner);
+    planner = NULL;
+    next_name = 0;
     Arena arena = {0};
     check_output((Str){(const char *)data, size}, read_all(out, &arena));
     arena_free(&arena);

@@ -21,10 +21,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Sessions get a name that is known before. */
+/* Sessions get names that an input can know: mux-0000000000000000, then with 1, 2, 3. */
+static unsigned char next_name;
+
 ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
     (void)flags;
     memset(buffer, 0, size);
+    memset(buffer, next_name++, size ? 1 : 0);
     return (ssize_t)size;
 }
 
@@ -36,8 +39,9 @@ static unsigned next_byte(Bytes *bytes) {
     return bytes->at < bytes->end ? *bytes->at++ : 0;
 }
 
+static Planner *planner; /* of one input */
+
 static Planner *the_planner(void *ctx, Err *err) {
-    static Planner *planner;
     (void)ctx;
     PlannerConfig config = {0};
     if (!planner)
@@ -219,6 +223,9 @@ static Str talk(Str in_text, Arena *arena) {
     require(connection != NULL, "a connection can be opened", S(""));
     connection_run(connection);
     connection_close(connection);
+    planner_close(planner);
+    planner = NULL;
+    next_name = 0;
     off_t size = lseek(out, 0, SEEK_END);
     char *bytes = arena_alloc(arena, (size_t)size + 1);
     require(pread(out, bytes, (size_t)size, 0) == size, "the output can be read back", S(""));
