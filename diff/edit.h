@@ -74,6 +74,8 @@ void edit_feed(EditParser *parser, Str piece);
  * says that it was thinking). Borrowed until the next feed. */
 size_t edit_prose_count(const EditParser *parser);
 Str edit_prose_line(const EditParser *parser, size_t i);
+/* Whether the line that comes next stands outside of every edit and fence. */
+bool edit_is_outside(const EditParser *parser);
 /* How many edits are complete so far (for progress while streaming). */
 size_t edit_ready(const EditParser *parser);
 /* False with one sentence (quotable to the model) for a malformed reply: an open block, a marker out of

@@ -98,6 +98,10 @@ Str edit_prose_line(const EditParser *parser, size_t i) {
     return edit_span(parser, parser->state->prose[i].span);
 }
 
+bool edit_is_outside(const EditParser *parser) {
+    return parser->state->part == PART_PROSE && !parser->state->err.code;
+}
+
 static void read_end(EditParser *parser) {
     struct EditParserState *s = parser->state;
     if (s->line_begin < s->len)

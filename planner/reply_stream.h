@@ -14,6 +14,7 @@ typedef struct ReplyStream {
     Buf all;        /* everything generated */
     Buf line;       /* the line not yet ended */
     size_t shown;   /* prose lines of the parser that the user has seen */
+    Buf told;       /* the beginning of the next one, when he has seen that, too */
     bool has_started;
     Str thinking_end; /* what ends the thinking that comes now; empty: none does */
 } ReplyStream;

@@ -17,7 +17,7 @@ typedef struct Watch {
     Buf text, thoughts;
     TurnDone done;
     Str unified, backup, problems, notes, question_path;
-    int questions, done_events, events_after_done, diffs, plans;
+    int questions, done_events, events_after_done, diffs, plans, texts;
     DecisionKind decision;
     const bool *keep;  /* per hunk; NULL: all */
     uint64_t wrong_id; /* named too, when not 0 */
@@ -44,7 +44,10 @@ static void on_event(void *ctx, const TurnEvent *event) {
     atomic_store(&w->saw_event, true);
     w->events_after_done += w->done_events > 0;
     switch (event->kind) {
-    case TURN_TEXT: buf_str(&w->text, event->text); break;
+    case TURN_TEXT:
+        buf_str(&w->text, event->text);
+        w->texts++;
+        break;
     case TURN_THOUGHT: buf_str(&w->thoughts, event->text); break;
     case TURN_PLAN: w->plans++; break;
     case TURN_TOOL: w->diffs += event->tool->diff_count > 0 && event->tool->is_first; break;
@@ -407,6 +410,32 @@ static void test_answers_in_prose(void) {
     house_close(&h);
 }
 
+/* A paragraph is told while it is written; what it says comes once. */
+static void test_long_lines_are_told_early(void) {
+    House h;
+    Buf script = {0}, line = {0};
+    for (int i = 0; i < 60; i++)
+        buf_printf(&line, "%sword%d", i ? " " : "", i);
+    buf_printf(
+        &script,
+        "piece: 8\n--- reply\na.py\nshort\n%.*s\nThe end of it, which is a long line again, too.\n" BLOCK(
+            "a.py", "def one():\n", "def uno():\n"),
+        STR_ARG(buf_text(&line)));
+    buf_char(&script, 0);
+    house_open(&h, script.ptr, REVIEW_AUTO);
+    house_turn(&h, "Rename one to uno in a.py");
+    CHECK(h.watch.texts > 30);
+    Str said = buf_text(&h.watch.text);
+    size_t at = str_find(said, buf_text(&line), 0);
+    CHECK(at != STR_NONE && str_find(said, S("word59"), at + line.len) == STR_NONE);
+    CHECK(str_contains(said, S("word59\nThe end of it, which is a long line again, too.\n")));
+    CHECK(!str_contains(said, S("SEARCH")));
+    check_file(&h, "a.py", "def uno():\n    return 1\n\n\ndef two():\n    return 2\n");
+    house_close(&h);
+    buf_free(&line);
+    buf_free(&script);
+}
+
 static void test_bad_places(void) {
     House h;
     house_open(&h, "--- reply repeat\n" BLOCK("../evil.py", "", "x = 1\n"), REVIEW_AUTO);
@@ -494,6 +523,7 @@ static const TestCase CASES[] = {
     {"cancel_while_generating", test_cancel_while_generating},
     {"stale_file_is_a_conflict", test_stale_file_is_a_conflict},
     {"answers_in_prose", test_answers_in_prose},
+    {"long_lines_are_told_early", test_long_lines_are_told_early},
     {"bad_places", test_bad_places},
 };
 TEST_SUITE(PLANNER_TURN_SUITE, "turn", CASES);
