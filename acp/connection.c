@@ -128,7 +128,9 @@ static void end_session(Connection *connection, AcpSession *session) {
     Buf close_request = session->close_request, delete_request = session->delete_request, id = {0};
     session->close_request = session->delete_request = (Buf){0};
     buf_str(&id, session->id);
+    peer_lift_limit(connection->peer); /* its threads may still be sending */
     acp_session_free(session);
+    peer_set_limit(connection->peer);
     if (close_request.len)
         peer_reply(connection->peer, (RpcId){buf_text(&close_request)}, json_object());
     if (delete_request.len)

@@ -79,6 +79,11 @@ bool peer_flush(Peer *peer,
                 int timeout_ms); /* writes what is left; false when time ran out or the peer is gone */
 void peer_stop(Peer *peer);
 bool peer_is_pump_thread(const Peer *peer);
+/* Threads that send wait for room when the other side does not read. Where the pump's thread waits for such a
+ * thread, or for a lock that it may hold, that would be for ever: nobody waits until the limit is set again.
+ * The pump does so around its handlers. */
+void peer_lift_limit(Peer *peer);
+void peer_set_limit(Peer *peer);
 /* Ends every open call with neither result nor error, and refuses new ones. */
 void peer_end_calls(Peer *peer);
 

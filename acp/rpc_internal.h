@@ -36,7 +36,8 @@ struct Peer {
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t drained;
     Buf outbox;
-    size_t sent; /* bytes of outbox already written; dropped now and then */
+    size_t sent;       /* bytes of outbox already written; dropped now and then */
+    bool is_unlimited; /* nobody waits for room in the outbox */
     PendingCall *calls;
     OpenSpan *spans;
     CallId next_call;

@@ -84,7 +84,7 @@ static size_t unsent(const Peer *peer) {
 void rpc_send(Peer *peer, Str line) {
     bool may_wait = !peer_is_pump_thread(peer);
     pthread_mutex_lock(&peer->lock);
-    while (may_wait && unsent(peer) > RPC_OUTBOX_HIGH && !atomic_load(&peer->is_gone))
+    while (may_wait && !peer->is_unlimited && unsent(peer) > RPC_OUTBOX_HIGH && !atomic_load(&peer->is_gone))
         pthread_cond_wait(&peer->drained, &peer->lock);
     bool was_empty = unsent(peer) == 0;
     buf_str(&peer->outbox, line);
@@ -98,6 +98,19 @@ void rpc_send(Peer *peer, Str line) {
     pthread_mutex_unlock(&peer->lock);
     if (was_empty && may_wait)
         wake(peer);
+}
+
+void peer_lift_limit(Peer *peer) {
+    pthread_mutex_lock(&peer->lock);
+    peer->is_unlimited = true;
+    pthread_cond_broadcast(&peer->drained);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_set_limit(Peer *peer) {
+    pthread_mutex_lock(&peer->lock);
+    peer->is_unlimited = false;
+    pthread_mutex_unlock(&peer->lock);
 }
 
 void peer_stats(Peer *peer, PeerStats *out) {
@@ -228,8 +241,11 @@ bool peer_pump(Peer *peer, int timeout_ms) {
     }
     if (fds[1].revents & (POLLERR | POLLNVAL))
         mark_gone(peer);
-    if (fds[0].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL) && !atomic_load(&peer->is_gone))
+    if (fds[0].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL) && !atomic_load(&peer->is_gone)) {
+        peer_lift_limit(peer);
         read_some(peer);
+        peer_set_limit(peer);
+    }
     write_some(peer);
     return !atomic_load(&peer->is_gone);
 }

@@ -305,6 +305,47 @@ static void test_last_line_without_end(void) {
     CHECK_INT(client_end(&client), 0);
 }
 
+/* More than the outbox takes, from a thread that a handler waits for. */
+enum { FLOOD_LINES = 24 };
+
+static void *flood(void *ctx) {
+    Buf text = {0};
+    buf_repeat(&text, 'x', 1 << 20);
+    for (int i = 0; i < FLOOD_LINES; i++)
+        peer_notify(ctx, "flood", json_text(buf_text(&text)));
+    buf_free(&text);
+    return NULL;
+}
+
+static void wait_for_flood(void *ctx, Peer *peer, const RpcMessage *message) {
+    (void)ctx;
+    (void)message;
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, flood, peer), 0);
+    pthread_join(thread, NULL);
+}
+
+static void test_handler_waits_for_sender(void) {
+    static const Method METHOD = {"flood", METHOD_NOTIFICATION, wait_for_flood};
+    static const Method *const METHODS[] = {&METHOD};
+    static const char LINE[] = "{\"jsonrpc\":\"2.0\",\"method\":\"flood\"}\n";
+    int in[2], out[2];
+    PeerStats stats;
+    CHECK(pipe(in) == 0 && pipe(out) == 0); /* nobody reads what is written */
+    Peer *peer = peer_open(in[0], out[1], METHODS, 1, NULL, NULL);
+    CHECK_INT(write(in[1], LINE, sizeof LINE - 1), sizeof LINE - 1);
+    CHECK(peer_pump(peer, -1));
+    peer_stats(peer, &stats);
+    CHECK_INT(stats.messages_out, FLOOD_LINES);
+    close(in[1]);
+    peer_stop(peer);
+    CHECK(!peer_pump(peer, -1));
+    peer_close(peer);
+    close(in[0]);
+    close(out[0]);
+    close(out[1]);
+}
+
 static void test_raw_member(void) {
     Str raw;
     CHECK(json_raw_member(S("{\"a\":{\"id\":1},\"id\" : \"x\\\"}\" }"), "id", &raw));
@@ -328,6 +369,7 @@ static const TestCase CASES[] = {
     {"any_split_of_anything", test_any_split_of_anything},
     {"long_lines_in_pieces", test_long_lines_in_pieces},
     {"last_line_without_end", test_last_line_without_end},
+    {"handler_waits_for_sender", test_handler_waits_for_sender},
     {"raw_member", test_raw_member},
 };
 TEST_SUITE(ACP_FRAMING_SUITE, "framing", CASES);
