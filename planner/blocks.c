@@ -19,7 +19,9 @@ enum {
     SMALL_FILE = 150,
     MOST_CUT_REPLY = 400,
     MOST_REPLIES = 25,
-    MOST_CALLS = 16, /* of one reply */
+    MOST_CALLS = 16,      /* of one reply */
+    RESULTS_OF_REPLY = 2, /* together as long as so many of the longest */
+    LEAST_RESULT = 256,
 };
 
 typedef struct Loop {
@@ -150,14 +152,18 @@ static bool run_calls(Loop *loop, const Reply *reply, Err *err) {
     Buf answer = {0};
     take_early_edits(loop, reply, &answer);
     bool ok = true;
+    size_t room = tools_result_limit(turn) * RESULTS_OF_REPLY;
     for (size_t i = 0; i < reply->call_count && ok; i++) {
         ToolCall call = reply->calls[i];
         ToolResult result = {.text = S("this call was not run: too many at once")};
         if (call.is_open && reply->is_cut)
             call.problem = S("the reply was cut at the token limit; make the call shorter");
         ok = i >= MOST_CALLS || tools_run(turn, &call, &result, err);
-        if (ok)
-            prompt_tool_result(result.text, &answer);
+        if (!ok)
+            break;
+        Str text = tools_cut_middle(result.text, room < LEAST_RESULT ? LEAST_RESULT : room, &turn->arena);
+        room -= text.len < room ? text.len : room;
+        prompt_tool_result(text, &answer);
     }
     if (ok)
         push_answer(turn, &answer);

@@ -325,6 +325,10 @@ bool take_edits(Turn *turn, Taken *taken, const EditList *edits, Err *problem) {
         const Edit *edit = &edits->items[i];
         TakenEdit item = {.kind = edit->kind, .reply = taken->replies};
         item.file = edit_target(turn, edit, &why);
+        if (item.file && !item.file->is_new &&
+            !item.file->is_shown && /* what does not fit is told with text */
+            !turn_may_show(turn, item.file->path, &why))
+            item.file = NULL;
         bool is_placed = item.file && locate_item(turn, edit, &item, &why);
         if (!is_placed && why.code == ERR_NOT_FOUND && item.file &&
             join_edit(turn, taken, newest, edit, &item))

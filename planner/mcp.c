@@ -186,11 +186,10 @@ static void take_tool(McpPeer *peer, const Json *entry, Arena *arena, size_t *ca
 #define CODE_NO_METHOD (-32601)
 
 /* One page; *cursor becomes that of the next, empty after the last. */
-static bool list_page(McpPeer *peer, Str *cursor, Arena *arena, size_t *capacity,
+static bool list_page(McpPeer *peer, Str *cursor, Arena *arena, size_t *capacity, double until,
                       const atomic_bool *cancelled, Err *err) {
     Buf members = {0};
     Json *answer = NULL;
-    double until = os_monotonic_ms() + peer->clients->start_ms;
     if (cursor->len) {
         buf_cstr(&members, "\"cursor\":");
         json_print_string(*cursor, &members);
@@ -222,11 +221,12 @@ static bool list_tools(McpPeer *peer, const atomic_bool *cancelled, Err *err) {
     size_t old_count = peer->tool_count, capacity = 0;
     Str cursor = S("");
     bool ok = true;
+    double until = os_monotonic_ms() + peer->clients->start_ms; /* for all pages */
     peer->tools = NULL;
     peer->tool_count = 0;
     peer->is_stale = false; /* a change told while the pages come makes it so again */
     for (int page = 0; ok && page < PAGES_MOST && (page == 0 || cursor.len); page++)
-        ok = list_page(peer, &cursor, &arena, &capacity, cancelled, err);
+        ok = list_page(peer, &cursor, &arena, &capacity, until, cancelled, err);
     arena_free(ok ? &old_arena : &arena);
     peer->arena = ok ? arena : old_arena;
     if (!ok) {

@@ -171,6 +171,8 @@ void turn_add_usage(Turn *turn, const Usage *usage);
  */
 FileWork *turn_file(Turn *turn, Str given_path, Err *err);
 FileWork *turn_new_file(Turn *turn, Str given_path, Err *err);
+/* False + sentence for what git ignores and the user did not name: its text is not the model's to see. */
+bool turn_may_show(Turn *turn, Path path, Err *err);
 
 bool file_is_changed(const FileWork *file);
 

@@ -9,13 +9,17 @@
  * and the same prose. Missing closers are forgiven; what looks like a call and cannot be read becomes a call
  * with a problem, never a failure. In code (fenced or between backticks), in search/replace blocks and on
  * lines of diffs and quotes nothing is a call. Text behind a call was written without its result and is
- * dropped. Pure.
+ * dropped. Of one reply at most TOOL_CALLS_MOST calls are taken, with TOOL_PARAMETERS_MOST tagged values
+ * each; the rest is dropped. Pure.
  */
 #ifndef MUX_PLANNER_TOOL_CALLS_H
 #define MUX_PLANNER_TOOL_CALLS_H
 
 #include "base/buf.h"
 #include "base/str.h"
+
+#define TOOL_CALLS_MOST 64
+#define TOOL_PARAMETERS_MOST 256
 
 typedef struct ToolCall {
     Str name;

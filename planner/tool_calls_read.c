@@ -18,6 +18,9 @@ Str call_name(Str text) {
 }
 
 static void add_call(ToolCallParser *p, Str name, Str arguments, Str problem, bool is_open) {
+    p->has_ended = p->has_ended || p->count + 1 >= TOOL_CALLS_MOST;
+    if (p->count >= TOOL_CALLS_MOST)
+        return;
     ToolCall call = {str_copy(p->arena, name), str_copy(p->arena, arguments), problem, is_open};
     if (call.name.len == 0 && problem.len == 0)
         call.problem = S("it names no tool");
@@ -280,7 +283,7 @@ void calls_read_tags(ToolCallParser *p, Str text, bool is_open) {
     }
     Json *arguments = json_object();
     size_t at = 0;
-    while (read_parameter(p, tags, text, &at, arguments)) {
+    for (int i = 0; i < TOOL_PARAMETERS_MOST && read_parameter(p, tags, text, &at, arguments); i++) {
     }
     Buf out = {0};
     json_print(arguments, &out);

@@ -15,6 +15,7 @@ enum {
     MOST_RESULT = 32 << 10,
     LEAST_RESULT = 2 << 10,
     MOST_SHOWN = 600,
+    MOST_GLOB = 1024,
     TIMES_TOLD = 3, /* the same call with the same result */
 };
 
@@ -221,7 +222,9 @@ Permission tools_ask(Turn *turn, ToolEvent *event, Str title, Str allow, Str ref
     else if (decision.kind == DECISION_REJECT_ALWAYS)
         remember_answer(s, refuse, false);
     pthread_mutex_unlock(&s->lock);
-    if (turn_is_cancelled(turn) || decision.kind == DECISION_CANCELLED)
+    if (decision.kind == DECISION_CANCELLED)
+        turn_cancel(s); /* the client withdrew the question: the turn ends */
+    if (turn_is_cancelled(turn))
         return PERMISSION_STOPPED;
     is_allowed = decision.kind == DECISION_ALLOW_ONCE || decision.kind == DECISION_ALLOW_ALWAYS;
     return is_allowed ? PERMISSION_GIVEN : PERMISSION_REFUSED;
@@ -258,6 +261,8 @@ bool tools_reread(Turn *turn, Buf *news, Err *err) {
 }
 
 bool tools_glob(Str glob, Str path, Arena *arena) {
+    if (glob.len > MOST_GLOB)
+        return false;
     while (str_starts(glob, S("./")))
         glob = str_from(glob, 2);
     while (str_ends(glob, S("/")))
@@ -371,8 +376,10 @@ bool tools_run(Turn *turn, const ToolCall *call, ToolResult *out, Err *err) {
     if (call->problem.len) {
         tools_fail(turn, out, "the call could not be read: %.*s", STR_ARG(call->problem));
     } else {
-        Json *arguments = json_parse(call->arguments, err);
-        ok = arguments && run_checked(turn, call, arguments, &event, out, err);
+        Err why = {0};
+        Json *arguments = json_parse(call->arguments, &why);
+        ok = arguments ? run_checked(turn, call, arguments, &event, out, err)
+                       : tools_fail(turn, out, "the call could not be read: %s", why.text);
         json_free(arguments);
     }
     event.status = ok && !out->is_error ? TOOL_COMPLETED : TOOL_FAILED;

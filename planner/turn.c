@@ -172,6 +172,15 @@ FileWork *turn_new_file(Turn *turn, Str given_path, Err *err) {
     return file;
 }
 
+bool turn_may_show(Turn *turn, Path path, Err *err) {
+    for (size_t i = 0; i < turn->request.path_count; i++)
+        if (str_eq(turn->request.paths[i], path.relative))
+            return true;
+    return !ws_is_ignored(turn->ws, path) ||
+           err_set(err, ERR_DENIED, "%.*s is ignored by git and only the user may show it",
+                   STR_ARG(path.relative));
+}
+
 bool file_is_changed(const FileWork *file) {
     if (file->is_deleted || file->moved_to.absolute.len)
         return true;

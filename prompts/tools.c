@@ -32,8 +32,14 @@ void prompt_tools(const PromptTool *tools, size_t count, Buf *out) {
     buf_cstr(out, AFTER);
 }
 
+/* A closer in the text would end the result early, and the rest would pass for the user's words. */
 void prompt_tool_result(Str text, Buf *out) {
+    static const Str CLOSER = STR_INIT("</tool_response>");
     buf_cstr(out, "<tool_response>\n");
+    for (size_t at; (at = str_find(text, CLOSER, 0)) != STR_NONE; text = str_from(text, at + 1)) {
+        buf_str(out, str_slice(text, 0, at + 1));
+        buf_char(out, ' ');
+    }
     buf_str(out, text);
     if (text.len && !str_ends(text, S("\n")))
         buf_char(out, '\n');

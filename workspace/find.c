@@ -267,6 +267,10 @@ static int next_candidate(Scan *scan, size_t from, size_t *begin, size_t *end) {
     return found;
 }
 
+static bool is_cancelled(const Query *query) {
+    return query->cancelled && atomic_load(query->cancelled);
+}
+
 static bool scan_text(Scan *scan) {
     size_t max = scan->worker->search->max_hits;
     bool is_by_line = false;
@@ -286,6 +290,8 @@ static bool scan_text(Scan *scan) {
         size_t line_end = str_find_char(scan->text, '\n', begin);
         if (line_end == STR_NONE)
             line_end = scan->text.len;
+        if (is_cancelled(scan->worker->search->query))
+            return err_set(&scan->worker->err, ERR_CANCELLED, "the search was cancelled");
         if (end <= line_end)
             add_hit(scan, line_begin, line_end, begin, end);
         else if (!try_line(scan, line_begin, line_end))
@@ -340,7 +346,7 @@ static void *work(void *argument) {
          * one. */
         if (i >= search->files.count || atomic_load(&search->total) > search->max_hits)
             break;
-        if (search->query->cancelled && atomic_load(search->query->cancelled)) {
+        if (is_cancelled(search->query)) {
             err_set(&worker->err, ERR_CANCELLED, "the search was cancelled");
             atomic_store(&search->is_stopped, true);
             break;

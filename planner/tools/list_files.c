@@ -22,8 +22,10 @@ static bool run(Turn *turn, const Json *arguments, ToolEvent *event, ToolResult 
     }
     if (found == 0)
         buf_cstr(&text, "there is no such file in the repository; a path is relative to its root\n");
-    if (shown < found || turn->listing.is_truncated)
+    if (shown < found)
         buf_printf(&text, "[%zu more; name a folder or a glob]\n", found - shown);
+    if (turn->listing.is_truncated)
+        buf_cstr(&text, "[the repository holds more files than are listed]\n");
     out->text = buf_copy(&text, &turn->arena);
     out->shown = str_printf(&turn->arena, "%zu file%s", found, found == 1 ? "" : "s");
     buf_free(&text);

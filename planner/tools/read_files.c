@@ -2,7 +2,7 @@
 #include "base/utf8.h"
 #include "planner/tools.h"
 
-enum { MOST_FILES = 20, MOST_LINE = 400 };
+enum { MOST_FILES = 20, MOST_LINE = 400, LINE_MARKS = 16 };
 
 /* "src/a.c:10-40", "src/a.c#L10-L40", "src/a.c:10". */
 typedef struct Wanted {
@@ -44,13 +44,6 @@ static Wanted read_wanted(Str given) {
     return (Wanted){str_slice(given, 0, mark), first, last < first ? first : last};
 }
 
-static bool is_named(const Turn *turn, Str relative) {
-    for (size_t i = 0; i < turn->request.path_count; i++)
-        if (str_eq(turn->request.paths[i], relative))
-            return true;
-    return false;
-}
-
 /* Lines with their numbers, as many as fit; *next is the first that did not, 0 when all did. */
 static void print_lines(Str text, const Wanted *wanted, size_t limit, Buf *out, size_t *next) {
     Str line;
@@ -61,11 +54,11 @@ static void print_lines(Str text, const Wanted *wanted, size_t limit, Buf *out, 
             continue;
         if (wanted->last && number > wanted->last)
             break;
-        if (out->len - start + line.len + 8 > limit) {
+        Str shown = str_slice(line, 0, utf8_complete(str_slice(line, 0, MOST_LINE)));
+        if (out->len - start + shown.len + LINE_MARKS > limit) {
             *next = number;
             break;
         }
-        Str shown = str_slice(line, 0, utf8_complete(str_slice(line, 0, MOST_LINE)));
         buf_printf(out, "%zu\t%.*s%s\n", number, STR_ARG(shown), shown.len < line.len ? " [...]" : "");
     }
 }
@@ -77,9 +70,7 @@ static bool read_one(Turn *turn, Str given, size_t limit, ToolLocation *location
     Err why = {0};
     Path path;
     bool ok = ws_path(turn->ws, wanted.path, &turn->arena, &path, &why);
-    if (ok && ws_is_ignored(turn->ws, path) && !is_named(turn, path.relative))
-        ok = err_set(&why, ERR_DENIED, "%.*s is ignored by git and only the user may show it",
-                     STR_ARG(path.relative));
+    ok = ok && turn_may_show(turn, path, &why);
     FileWork *file = ok ? turn_file(turn, wanted.path, &why) : NULL;
     if (turn_is_cancelled(turn))
         return err_set(err, ERR_CANCELLED, "cancelled");

@@ -17,14 +17,35 @@ static void started(void *ctx, Str terminal_id) {
     tools_begin(s->turn, s->event, TOOL_RUNNING);
 }
 
+/* Words that run what stands behind them: to allow them is to allow everything. */
+static bool runs_others(Str word) {
+    static const char *const WORDS[] = {
+        ".",      "bash",    "builtin",  "busybox", "chroot",  "command", "dash",   "doas",
+        "env",    "eval",    "exec",     "fish",    "flock",   "ionice",  "ksh",    "nice",
+        "nohup",  "nsenter", "parallel", "script",  "setsid",  "sh",      "source", "ssh",
+        "stdbuf", "strace",  "su",       "sudo",    "taskset", "tcsh",    "time",   "timeout",
+        "trap",   "unshare", "watch",    "xargs",   "zsh"};
+    size_t slash = str_rfind_char(word, '/');
+    word = slash == STR_NONE ? word : str_from(word, slash + 1);
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (str_eq(word, str_of(WORDS[i])))
+            return true;
+    return false;
+}
+
 /* What "always" allows: the command's word with whatever arguments; where a second command could run or
  * something be written anywhere, only this very line. */
 static Str command_key(Turn *turn, Str command) {
     for (size_t i = 0; i < command.len; i++)
         if (strchr(";&|<>`$(){}\n\r\\\"'*?[~#=!", command.ptr[i]))
             return str_printf(&turn->arena, "shell line:%.*s", STR_ARG(command));
-    size_t end = str_find_char(command, ' ', 0);
-    return str_printf(&turn->arena, "shell:%.*s", STR_ARG(str_slice(command, 0, end)));
+    size_t end = 0;
+    while (end < command.len && command.ptr[end] != ' ' && command.ptr[end] != '\t')
+        end++;
+    Str word = str_slice(command, 0, end);
+    if (runs_others(word))
+        return str_printf(&turn->arena, "shell line:%.*s", STR_ARG(command));
+    return str_printf(&turn->arena, "shell:%.*s", STR_ARG(word));
 }
 
 static void print_result(Turn *turn, const ShellResult *result, double timeout_ms, Str news,

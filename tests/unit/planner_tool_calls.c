@@ -164,6 +164,29 @@ static void test_a_call_that_was_cut_says_so(void) {
 }
 
 /* Pieces of all dialects in any order, cut anywhere: what comes out depends on the whole text only. */
+/* A reply that is made to take time and memory: only so many calls are taken. */
+static void test_calls_without_end_are_bounded(void) {
+    static const char *const PIECES[] = {"<tool_call>{\\\"</tool_call>",
+                                         "<tool_call>{\"name\":\"a\"}</tool_call>",
+                                         "<parameter=a>x</parameter>\n"};
+    for (size_t p = 0; p < 3; p++) {
+        Arena arena = {0};
+        Buf prose = {0}, reply = {0};
+        ToolCallParser parser;
+        buf_cstr(&reply, p == 2 ? "<function=a>\n" : "");
+        while (reply.len < 900 << 10)
+            buf_cstr(&reply, PIECES[p]);
+        tool_calls_begin(&parser, &arena);
+        tool_calls_feed(&parser, buf_text(&reply), &prose);
+        tool_calls_finish(&parser, &prose);
+        CHECK_INT(parser.count, p == 2 ? 1 : TOOL_CALLS_MOST);
+        CHECK(p == 2 || tool_calls_wait(&parser));
+        buf_free(&prose);
+        buf_free(&reply);
+        arena_free(&arena);
+    }
+}
+
 static void test_any_split_gives_the_same(void) {
     static const char *const PIECES[] = {"<tool_call>",
                                          "</tool_call>",
@@ -225,6 +248,7 @@ static const TestCase CASES[] = {
     {"what_is_only_mentioned_stays_prose", test_what_is_only_mentioned_stays_prose},
     {"text_behind_a_call_is_dropped_and_asks_to_stop", test_text_behind_a_call_is_dropped_and_asks_to_stop},
     {"a_call_that_was_cut_says_so", test_a_call_that_was_cut_says_so},
+    {"calls_without_end_are_bounded", test_calls_without_end_are_bounded},
     {"any_split_gives_the_same", test_any_split_gives_the_same},
 };
 TEST_SUITE(PLANNER_TOOL_CALLS_SUITE, "tool_calls", CASES);
