@@ -206,6 +206,7 @@ static void copy_ask(Turn *turn, const Ask *ask) {
 static void *run_turn(void *argument) {
     Turn *turn = argument;
     Store *store = turn->session->planner->store;
+    log_scope(S(""), turn->session->id);
     kept_turn_begins(turn);
     turn_main(turn);
     store_tidy(store);

@@ -266,7 +266,7 @@ static bool open_database(Store *store, const char *path, Err *err) {
         return false;
     if (!run_text(store, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                          "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
-                         "PRAGMA journal_size_limit = 16777216;"))
+                         "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -512;"))
         return sql_fail(store, err, path);
     sqlite3_wal_hook(store->db, note_pages, store);
     return make_tables(store, path, err) && prepare_all(store, path, err);

@@ -122,14 +122,15 @@ class Soak:
             if self.agent.status("Threads") <= 1:
                 break
             time.sleep(0.002)
-        self.samples.append((turn, self.agent.status("VmRSS"), self.agent.status("Threads"), self.agent.descriptors()))
+        self.samples.append((turn, self.agent.status("VmRSS"), self.agent.status("Threads"), self.agent.descriptors(),
+                             self.agent.status("RssAnon")))
         return self.samples[-1]
 
 
 def medians(samples, begin, end, turns):
-    """of the samples between two parts of the run: memory, threads, descriptors"""
+    """of the samples between two parts of the run: memory, threads, descriptors, memory without that of files"""
     chosen = [s for s in samples if begin * turns < s[0] <= end * turns]
-    return [statistics.median(s[i] for s in chosen) for i in (1, 2, 3)]
+    return [statistics.median(s[i] for s in chosen) for i in (1, 2, 3, 4)]
 
 
 def main():
@@ -147,14 +148,15 @@ def main():
         if i % max(1, args.turns // 200) == 0:
             soak.sample(i)
         if i % max(1, args.turns // 10) == 0:
-            print("%6d turns, %5.0f s, %d kB, %d threads, %d descriptors" % (i, time.monotonic() - begun, *soak.samples[-1][1:]), flush=True)
+            print("%6d turns, %5.0f s, %d kB, %d threads, %d descriptors" % (i, time.monotonic() - begun, *soak.samples[-1][1:4]), flush=True)
         if len(soak.failures) > 20:
             break
     warm, middle, last = (medians(soak.samples, *part, i) for part in ((0.2, 0.4), (0.4, 0.8), (0.8, 1.0)))
     status = soak.agent.end()
-    growth = 100.0 * (last[0] - warm[0]) / warm[0]
+    growth, anonymous = (100.0 * (last[k] - warm[k]) / warm[k] for k in (0, 3))
     checks = [("every turn ends as it should", not soak.failures), ("the agent ends with status 0", status == 0),
               ("memory grows by %.2f %% (%.0f, %.0f, %.0f kB)" % (growth, warm[0], middle[0], last[0]), growth < args.limit),
+              ("of that no file's: %.2f %% (%.0f, %.0f, %.0f kB)" % (anonymous, warm[3], middle[3], last[3]), anonymous < args.limit),
               ("threads: %d, %d, %d" % (warm[1], middle[1], last[1]), last[1] <= warm[1]),
               ("descriptors: %d, %d, %d" % (warm[2], middle[2], last[2]), last[2] <= warm[2])]
     print("seed %d: %s" % (args.seed, ", ".join("%d %s" % (n, stop) for stop, n in sorted(soak.stops.items(), key=str))))
