@@ -51,7 +51,8 @@ static bool find(Connection *connection, const RpcMessage *message, AcpSession *
     }
     Err err = {0};
     AcpSession *found = connection_find(connection, id);
-    if (found && (found->is_closing || updates_has_prompt(&found->updates))) {
+    if (found && (found->is_closing || updates_has_prompt(&found->updates) ||
+                  tasks_has(&connection->tasks, found, false))) {
         peer_refuse(connection->peer, message->id, RPC_INVALID_REQUEST,
                     S("This session is still working. Cancel it or wait for its answer."), NULL);
         return false;
@@ -81,7 +82,33 @@ static bool replay(AcpSession *session, const RpcMessage *message) {
     return ok;
 }
 
-/* The session that goes on; NULL after a refusal. An open one is not opened again. */
+/* Whether other folders are asked for than those it works in. */
+static bool is_elsewhere(AcpSession *open, const SessionConfig *wanted) {
+    Arena arena = {0};
+    SessionInfo info;
+    session_info(open->session, &arena, &info);
+    bool differs = !str_eq(info.cwd, wanted->cwd) || info.extra_root_count != wanted->extra_root_count;
+    for (size_t i = 0; i < info.extra_root_count && !differs; i++)
+        differs = !str_eq(info.extra_roots[i], wanted->extra_roots[i]);
+    arena_free(&arena);
+    return differs;
+}
+
+/* An open session goes on in other folders: it is opened anew there, as far as it is kept. */
+static AcpSession *move(SessionSetup *setup, AcpSession *open, const RpcMessage *message) {
+    Connection *connection = open->connection;
+    AcpSession *moved = session_setup_open(setup, SETUP_RESTORE, S(""), message);
+    if (!moved)
+        return NULL;
+    AcpSession **place = &connection->sessions;
+    while (*place != open)
+        place = &(*place)->next;
+    *place = open->next;
+    acp_session_free(open);
+    return moved;
+}
+
+/* The session that goes on; NULL after a refusal. An open one is not opened again where it is. */
 static AcpSession *take_up(Connection *connection, const RpcMessage *message, bool needs_servers) {
     AcpSession *open = NULL;
     SessionSetup setup;
@@ -91,6 +118,8 @@ static AcpSession *take_up(Connection *connection, const RpcMessage *message, bo
     bool is_found = find(connection, message, &open);
     if (is_found && !open)
         return session_setup_open(&setup, SETUP_RESTORE, S(""), message);
+    if (is_found && is_elsewhere(open, &setup.config) && planner_has_session(connection->planner, id))
+        return move(&setup, open, message);
     session_setup_drop(&setup);
     return open;
 }

@@ -614,7 +614,12 @@ bool planner_has_session(Planner *planner, Str id) {
 }
 
 Session *session_restore(Planner *planner, const SessionConfig *config, FileIo io, Err *err) {
-    if (planner_has_session(planner, config->id))
+    pthread_mutex_lock(&planner->lock);
+    bool has = *find_kept(planner, config->id) != NULL;
+    if (has)
+        keep(planner, config->id, config->cwd);
+    pthread_mutex_unlock(&planner->lock);
+    if (has)
         return session_open(planner, config, io, err);
     is_missing(err);
     return NULL;

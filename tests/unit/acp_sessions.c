@@ -186,6 +186,41 @@ static void test_resume(void) {
     CHECK_INT(client_end(&client), 0);
 }
 
+static void check_folder(TestClient *client, const char *session, const char *folder) {
+    request(client, "session/list", "\"cwd\":null");
+    Json *value = result(client, NULL);
+    size_t found = 0;
+    JSON_EACH(item, json_find(value, "sessions")) {
+        if (!str_eq(json_str(item, "sessionId"), str_of(session)))
+            continue;
+        CHECK_STR(json_str(item, "cwd"), str_of(folder));
+        found++;
+    }
+    CHECK_INT(found, 1);
+    json_free(value);
+}
+
+/* A session that is open and asked for in another folder goes on there, or stays as it is. */
+static void test_other_folder(void) {
+    TestClient client;
+    client_open(&client, NULL);
+    const char *session = told_session(&client), *other = test_tmp();
+    request(&client, "session/resume", "\"sessionId\":\"%s\",\"cwd\":\"%s\"", session, other);
+    check_goes_on(&client, session);
+    check_folder(&client, session, other);
+    talk(&client, session, "say on");
+    request(&client, "session/load", "\"sessionId\":\"%s\",\"cwd\":\"/tmp\",\"mcpServers\":[]", session);
+    Buf updates = {0};
+    json_free(result(&client, &updates));
+    CHECK(str_contains(buf_text(&updates), S("agent_message_chunk on")));
+    buf_free(&updates);
+    check_folder(&client, session, "/tmp");
+    close_session(&client, session);
+    request(&client, "session/close", "\"sessionId\":\"%s\"", session);
+    check_error(&client, RPC_NOT_FOUND, NULL); /* there was one only */
+    CHECK_INT(client_end(&client), 0);
+}
+
 /* The first prompt brings the commands again, later ones do not. */
 static void test_commands(void) {
     TestClient client;
@@ -513,6 +548,7 @@ static void test_nothing_kept(void) {
 static const TestCase CASES[] = {
     {"load", test_load},
     {"resume", test_resume},
+    {"other_folder", test_other_folder},
     {"commands", test_commands},
     {"busy", test_busy},
     {"status_and_delete", test_status_and_delete},
