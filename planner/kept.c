@@ -104,9 +104,24 @@ static void name_session(Turn *turn) {
     turn_emit(turn, &(TurnEvent){.kind = TURN_TITLE, .text = title});
 }
 
+/* Another process may have gone on with this session meanwhile: what it counted is not counted again. */
+static void count_on(Turn *turn) {
+    Session *s = turn->session;
+    StoredSession kept;
+    if (!store_get_session(s->planner->store, s->id, &turn->arena, &kept, NULL))
+        return;
+    pthread_mutex_lock(&s->lock);
+    if (kept.turns >= s->turn)
+        s->turn = kept.turns + 1;
+    if (kept.next_tool > s->next_tool)
+        s->next_tool = kept.next_tool;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void kept_turn_begins(Turn *turn) {
     Session *s = turn->session;
     Planner *planner = s->planner;
+    count_on(turn);
     pthread_mutex_lock(&planner->lock);
     bool has_news = planner->keeping.code != ERR_NONE && !planner->has_told;
     planner->has_told = true;

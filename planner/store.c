@@ -11,7 +11,8 @@
 
 #define FORMAT 1
 #define BUSY_MS 5000
-#define LOG_PAGES 1000 /* more of them are moved into the database between turns */
+#define BUSY_AGAIN_MS 20 /* who waited in vain waits no longer than that until something could be written */
+#define LOG_PAGES 1000   /* more of them are moved into the database between turns */
 
 static const char TABLES[] =
     "CREATE TABLE session(key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, cwd TEXT NOT NULL,"
@@ -38,7 +39,7 @@ static const char *const STATEMENTS[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_SESSION_CHANGE] =
         "UPDATE session SET cwd = ?2, model = ?4, roots = ?5, review = ?6, grain = ?7, is_terse = ?8,"
-        " updated = iif(?9 > turns, ?10, updated), turns = ?9 WHERE id = ?1",
+        " updated = iif(?9 > turns, ?10, updated), turns = max(turns, ?9) WHERE id = ?1",
     [SQL_SESSION_ADD] = "INSERT INTO session(id, cwd, title, model, roots, review, grain, is_terse, turns,"
                         " updated) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [SQL_SESSION_GET] = "SELECT cwd, title, model, roots, review, grain, is_terse, turns, updated"
@@ -118,6 +119,11 @@ bool sql_end(Store *store, sqlite3_stmt *statement) {
     int code = sqlite3_reset(statement); /* tells how the last step went */
     if (code != SQLITE_OK)
         store->problem = code;
+    bool is_held = (code & 0xff) == SQLITE_BUSY, is_written = !code && !sqlite3_stmt_readonly(statement);
+    if (is_held || (is_written && store->is_held)) {
+        store->is_held = is_held;
+        sqlite3_busy_timeout(store->db, is_held ? BUSY_AGAIN_MS : BUSY_MS);
+    }
     return code == SQLITE_OK;
 }
 

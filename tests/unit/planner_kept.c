@@ -366,6 +366,37 @@ static void test_many_at_once(void) {
     house_close(&h);
 }
 
+/* Two processes with one session, a turn here and a turn there: everything that happened is kept. */
+static void test_two_processes(void) {
+    House h;
+    house_open(&h, EDIT("    return 1\n", "    return 2\n") EDIT("    return 2\n", "    return 3\n")
+                       EDIT("    return 3\n", "    return 4\n") EDIT("    return 4\n", "    return 5\n"));
+    Planner *first = h.planner, *second = open_planner(&h);
+    Session *here = open_session(&h, "s");
+    Heard heard[4] = {0}, all = {0};
+    turn(here, "make it 2 in a.py", &heard[0]);
+    h.planner = second;
+    Session *there = restore(&h, "s");
+    turn(there, "make it 3 in a.py", &heard[1]);
+    turn(here, "make it 4 in a.py", &heard[2]);
+    session_set_grain(here, GRAIN_HUNK);
+    turn(there, "make it 5 in a.py", &heard[3]);
+    replay(here, &all);
+    CHECK_STR(buf_text(&all.users),
+              S("make it 2 in a.py\nmake it 3 in a.py\nmake it 4 in a.py\nmake it 5 in a.py\n"));
+    CHECK_INT(all.diffs, 4);
+    CHECK_INT(all.plans, 4);
+    CHECK_STR(all.new_text, S("def one():\n    return 5\n"));
+    session_close(there);
+    planner_close(second);
+    h.planner = first;
+    session_close(here);
+    for (size_t i = 0; i < 4; i++)
+        heard_free(&heard[i]);
+    heard_free(&all);
+    house_close(&h);
+}
+
 static void test_stats(void) {
     House h;
     house_open(&h, EDIT("    return 1\n", "    return 2\n"));
@@ -395,6 +426,7 @@ static const TestCase CASES[] = {
     {"titles", test_titles},
     {"no_place", test_no_place},
     {"stats", test_stats},
+    {"two_processes", test_two_processes},
     {"many_at_once", test_many_at_once},
 };
 TEST_SUITE(PLANNER_KEPT_SUITE, "kept", CASES);
