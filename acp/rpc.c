@@ -274,6 +274,24 @@ static bool take_broken_answer(Peer *peer, Str line, const char *problem) {
     return true;
 }
 
+static bool is_raw_id(Str raw, const Json *value) {
+    if (cJSON_IsString(value))
+        return str_starts(raw, S("\""));
+    return cJSON_IsNull(value) ? str_eq(raw, S("null")) : cJSON_IsNumber(value) && is_json_number(raw);
+}
+
+/* The id of a request that cannot be read but for its beginning, so that nobody waits for its answer; else
+ * null. */
+static RpcId id_of_broken(Str line) {
+    Str id, ignored;
+    if (!json_raw_member(line, "id", &id) || !json_raw_member(line, "method", &ignored))
+        return NULL_ID;
+    Json *value = json_parse(id, NULL);
+    bool is_id = value && is_raw_id(id, value);
+    json_free(value);
+    return is_id ? (RpcId){id} : NULL_ID;
+}
+
 void rpc_line_too_long(Peer *peer, Str beginning) {
     static const char TEXT[] = "The message is longer than 32 MiB. Send smaller ones.";
     if (peer->tap.line) {
@@ -282,7 +300,7 @@ void rpc_line_too_long(Peer *peer, Str beginning) {
         pthread_mutex_unlock(&peer->lock);
     }
     take_broken_answer(peer, beginning, "the answer is longer than 32 MiB");
-    peer_refuse(peer, NULL_ID, RPC_INVALID_REQUEST, str_of(TEXT), NULL);
+    peer_refuse(peer, id_of_broken(beginning), RPC_INVALID_REQUEST, str_of(TEXT), NULL);
 }
 
 static const Method *find_method(const Peer *peer, Str name, MethodKind kind) {
@@ -310,12 +328,6 @@ static void dispatch(Peer *peer, Str method, const RpcMessage *message) {
         log_line(LOG_INFO, "the unknown notification \"%.*s\" is ignored", shown, method.ptr);
     rpc_span_handled(peer, message);
     arena_free(&arena);
-}
-
-static bool is_raw_id(Str raw, const Json *value) {
-    if (cJSON_IsString(value))
-        return str_starts(raw, S("\""));
-    return cJSON_IsNull(value) ? str_eq(raw, S("null")) : cJSON_IsNumber(value) && is_json_number(raw);
 }
 
 /* The id's raw text: false when there is none; *is_valid says whether it is null, a number or a string. */
@@ -378,8 +390,9 @@ void rpc_take_line(Peer *peer, Str line) {
     Json *value = json_parse(line, &err);
     if (!value) {
         Arena arena = {0};
+        bool is_json = err.code == ERR_UNSUPPORTED || err.code == ERR_LIMIT; /* but none that is taken */
         take_broken_answer(peer, line, err.text);
-        peer_refuse(peer, NULL_ID, RPC_PARSE_ERROR,
+        peer_refuse(peer, is_json ? id_of_broken(line) : NULL_ID, RPC_PARSE_ERROR,
                     str_printf(&arena, "The line cannot be read: %s.", err.text), NULL);
         arena_free(&arena);
     } else if (cJSON_IsArray(value)) {

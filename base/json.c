@@ -39,14 +39,14 @@ static const char *check_string(const char *p, const char *end, Err *err) {
             break;
         p += 4;
         if (unit == 0) {
-            err_set(err, ERR_INVALID, "JSON string holds \\u0000, which is not supported");
+            err_set(err, ERR_UNSUPPORTED, "JSON string holds \\u0000, which is not supported");
             return NULL;
         }
         if (unit >= 0xD800 && unit <= 0xDFFF) {
             bool paired = unit < 0xDC00 && end - p > 6 && p[1] == '\\' && p[2] == 'u' &&
                           is_hex4(p + 3, end, &low) && low >= 0xDC00 && low <= 0xDFFF;
             if (!paired) {
-                err_set(err, ERR_INVALID, "JSON string holds a lone surrogate");
+                err_set(err, ERR_UNSUPPORTED, "JSON string holds a lone surrogate");
                 return NULL;
             }
             p += 6;

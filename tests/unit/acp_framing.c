@@ -74,7 +74,11 @@ static void test_table(void) {
         {"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"x\"}", "null", -32600},
         {"{\"jsonrpc\":\"2.0\",\"id\":13,\"method\":\"a\xFF\"}", "null", -32700},
         {"{\"jsonrpc\":\"2.0\",\"id\":14,\"method\":\"\\ud800\"}", "null", -32700},
-        {"{\"jsonrpc\":\"2.0\",\"id\":15,\"method\":\"a\\u0000b\"}", "null", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"id\":15,\"method\":\"a\\u0000b\"}", "15", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"id\":\"b\",\"method\":\"x\",\"params\":\"\\ud800\"}", "\"b\"", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"\\udc00\",\"id\":\"\\q\"}", "null", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"\\udc00\",\"id\":01}", "null", -32700},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"\\udc00\"}", "null", -32700},
         {"{\"jsonrpc\":\"2.0\",\"id\":16,\"method\":\"no/such\"}\r", "16", -32601},
         {"{\"jsonrpc\":\"2.0\",\"id\":\x01 \"x\",\"method\":\"no/such\"}", "null", -32700},
         {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":\"x\",\"id\":{},\"method\":\"no/such\"}", "\"x\"", -32601},
@@ -153,6 +157,12 @@ static void test_long_line(void) {
     client_send_bytes(&client, (Str){line, n});
     check_error(&client, "null", -32600);
     check_alive(&client);
+    memset(line, ' ', n);
+    static const char ASKED[] = "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"no/such\",\"params\":\"";
+    memcpy(line, ASKED, sizeof ASKED - 1);
+    line[n - 1] = '\n';
+    client_send_bytes(&client, (Str){line, n});
+    check_error(&client, "6", -32600); /* whoever asked is told */
     /* Just below the cap is taken. */
     memset(line, ' ', n);
     static const char HEAD[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"no/such\"}";
@@ -174,7 +184,7 @@ static void test_deep_nesting(void) {
     buf_cstr(&line, "}\n");
     client_send_bytes(&client, buf_text(&line));
     buf_free(&line);
-    check_error(&client, "null", -32700);
+    check_error(&client, "1", -32700);
     check_alive(&client);
     CHECK_INT(client_end(&client), 0);
 }
