@@ -41,8 +41,7 @@ static bool look_in_editor(const Looking *looking, Seen *seen, Entry *entry, Are
     }
     if (why.code == ERR_LIMIT || why.code == ERR_UNSUPPORTED)
         return true;
-    *err = why;
-    return false;
+    return err_set(err, why.code, "%s", why.text);
 }
 
 static bool look(void *ctx, Str path, Arena *arena, PatchEntry *out, Err *err) {

@@ -369,6 +369,29 @@ static void test_make_room(void) {
 
 #define PATCH "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n def one():\n-    return 1\n+    return 2\n"
 
+static bool refuse_read(void *ctx, Str path, Arena *arena, Str *text, Err *err) {
+    (void)ctx, (void)arena, (void)text;
+    return err_set(err, ERR_DENIED, "%.*s is not for you", STR_ARG(path));
+}
+
+/* The editor does not give the text: the patch is refused with its words. */
+static void test_patch_unread(void) {
+    Talk t;
+    begin(&t, "");
+    FileIo io = file_io_disk();
+    io.read = refuse_read;
+    SessionConfig config = {.id = S("s2"), .cwd = t.folder, .review = REVIEW_AUTO, .has_client_files = true};
+    Err err = {0};
+    Session *s = session_open(t.planner, &config, io, &err);
+    CHECK_OK(s != NULL, err);
+    Applied applied;
+    CHECK(!session_apply_patch(s, S(PATCH), false, false, &t.arena, &applied, &err));
+    CHECK_MSG(strstr(err.text, "is not for you") != NULL, "%s", err.text);
+    check_file(&t, "a.py", "def one():\n    return 1\n");
+    session_close(s);
+    end(&t);
+}
+
 static void test_apply_patch(void) {
     Talk t;
     begin(&t, "");
@@ -479,6 +502,7 @@ static const TestCase CASES[] = {
     {"compact fails or is stopped", test_compact_fails},
     {"room is made when it is needed", test_make_room},
     {"a patch is applied and taken back", test_apply_patch},
+    {"a patch to a file that is not given", test_patch_unread},
     {"a patch through an editor", test_patch_through_editor},
     {"files are listed", test_list_files},
 };
