@@ -258,6 +258,14 @@ static void take_answer(Peer *peer, Str raw_id, const Json *result, const Json *
     free(call);
 }
 
+static void fail_answer(Peer *peer, Str raw_id, const char *problem) {
+    Json *error = json_object();
+    json_put_int(error, "code", RPC_PARSE_ERROR);
+    json_put_str(error, "message", str_of(problem));
+    take_answer(peer, raw_id, NULL, error);
+    json_free(error);
+}
+
 /* A line that cannot be read may still be the answer that a turn waits for: it gets a failure instead of
  * silence. */
 static bool take_broken_answer(Peer *peer, Str line, const char *problem) {
@@ -266,11 +274,7 @@ static bool take_broken_answer(Peer *peer, Str line, const char *problem) {
         return false;
     if (!is_json_number(id))
         return false;
-    Json *error = json_object();
-    json_put_int(error, "code", RPC_PARSE_ERROR);
-    json_put_str(error, "message", str_of(problem));
-    take_answer(peer, id, NULL, error);
-    json_free(error);
+    fail_answer(peer, id, problem);
     return true;
 }
 
@@ -365,8 +369,12 @@ static void take_object(Peer *peer, Str line, const Json *object) {
         dispatch(peer, json_str_value(method), &message);
     } else if (!method && has_id && (json_find(object, "result") || json_find(object, "error"))) {
         const Json *error = json_find(object, "error");
+        const Json *result = json_find(object, "result");
         bool is_error = error && !cJSON_IsNull(error);
-        take_answer(peer, raw_id, is_error ? NULL : json_find(object, "result"), is_error ? error : NULL);
+        if (is_error || result)
+            take_answer(peer, raw_id, is_error ? NULL : result, is_error ? error : NULL);
+        else
+            fail_answer(peer, raw_id, "the answer holds neither a result nor an error");
     } else {
         problem = "The message is neither a request, a notification nor an answer.";
     }

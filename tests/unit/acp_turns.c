@@ -163,6 +163,7 @@ static void test_permission(void) {
         {"\"result\":{\"outcome\":{\"outcome\":\"selected\",\"optionId\":\"made up\"}}", "decision 2"},
         {"\"result\":{}", "decision 2"},
         {"\"result\":null", "decision 2"},
+        {"\"error\":null", "decision 2"},
         {"\"error\":{\"code\":-32601,\"message\":\"no such method\"}", "decision 2"},
         {"\"result\":{\"outcome\":\"\\u0000\"}", "decision 2"}, /* cannot be read, but is an answer */
     };
