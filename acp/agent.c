@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <unistd.h>
 
@@ -46,11 +49,19 @@ static bool read_review(const Settings *settings, ReviewMode *review, ReviewGrai
     return true;
 }
 
+/* Each turn has a thread; with an arena of the heap for each of them, memory would be scattered over many. */
+static void share_heap(void) {
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 int agent_run(const Settings *settings) {
     Err err = {0};
     Arena arena = {0};
     ReviewMode review = REVIEW_ASK;
     ReviewGrain grain = GRAIN_FILE;
+    share_heap();
     if (!read_review(settings, &review, &grain, &err))
         return command_fail("agent", STATUS_USAGE, &err);
     int out_fd = take_stdout(&err);

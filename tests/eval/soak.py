@@ -153,10 +153,10 @@ def main():
             break
     warm, middle, last = (medians(soak.samples, *part, i) for part in ((0.2, 0.4), (0.4, 0.8), (0.8, 1.0)))
     status = soak.agent.end()
-    growth, anonymous = (100.0 * (last[k] - warm[k]) / warm[k] for k in (0, 3))
+    growth, anonymous = (100.0 * (last[k] - warm[k]) / warm[0] for k in (0, 3))
     checks = [("every turn ends as it should", not soak.failures), ("the agent ends with status 0", status == 0),
               ("memory grows by %.2f %% (%.0f, %.0f, %.0f kB)" % (growth, warm[0], middle[0], last[0]), growth < args.limit),
-              ("of that no file's: %.2f %% (%.0f, %.0f, %.0f kB)" % (anonymous, warm[3], middle[3], last[3]), anonymous < args.limit),
+              ("of that by memory of no file: %.2f %% (%.0f, %.0f, %.0f kB)" % (anonymous, warm[3], middle[3], last[3]), anonymous < args.limit),
               ("threads: %d, %d, %d" % (warm[1], middle[1], last[1]), last[1] <= warm[1]),
               ("descriptors: %d, %d, %d" % (warm[2], middle[2], last[2]), last[2] <= warm[2])]
     print("seed %d: %s" % (args.seed, ", ".join("%d %s" % (n, stop) for stop, n in sorted(soak.stops.items(), key=str))))
