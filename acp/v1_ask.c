@@ -141,6 +141,8 @@ Json *v1_hunk_form_params(Str session_id, const V1HunkQuestion *question, size_t
 V1FormAction v1_hunk_form_answer(const Json *result, size_t first, size_t count, bool *keep) {
     Str action = json_str(result, "action");
     const Json *content = json_find(result, "content");
+    if (content && !cJSON_IsNull(content) && !cJSON_IsObject(content))
+        return V1_FORM_DECLINE; /* nobody can have meant this */
     for (size_t i = first; i < first + count; i++) {
         char key[32];
         key_of(i, key);

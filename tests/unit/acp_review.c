@@ -236,6 +236,8 @@ static void test_form_answers(void) {
         {"\"result\":{\"action\":\"accept\",\"content\":{\"hunk_00001\":false,\"hunk_00002\":false,"
          "\"hunk_00003\":false}}",
          "decision 2"},
+        {"\"result\":{\"action\":\"accept\",\"content\":\"none\"}", "decision 2"},
+        {"\"result\":{\"action\":\"accept\",\"content\":[]}", "decision 2"},
         {"\"result\":{\"action\":\"decline\"}", "decision 2"},
         {"\"result\":{\"action\":\"cancel\"}", "decision 4"},
         {"\"result\":{\"action\":\"shrug\"}", "decision 2"},
