@@ -108,7 +108,8 @@ static void name_session(Turn *turn) {
 static void count_on(Turn *turn) {
     Session *s = turn->session;
     StoredSession kept;
-    if (!store_get_session(s->planner->store, s->id, &turn->arena, &kept, NULL))
+    if (store_turns(s->planner->store, s->id) < s->turn ||
+        !store_get_session(s->planner->store, s->id, &turn->arena, &kept, NULL))
         return;
     pthread_mutex_lock(&s->lock);
     if (kept.turns >= s->turn)

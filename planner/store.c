@@ -54,8 +54,8 @@ static const char *const STATEMENTS[SQL_COUNT] = {
                      " WHERE turns > 0 AND (?1 = '' OR cwd = ?1) AND (updated, key) < (?2, ?3)"
                      " ORDER BY updated DESC, key DESC LIMIT ?4",
     [SQL_PRUNE_EMPTY] = "DELETE FROM session WHERE turns = 0 AND updated < ?1",
-    [SQL_PRUNE_OLD] = "DELETE FROM session WHERE key IN (SELECT key FROM session ORDER BY updated DESC,"
-                      " key DESC LIMIT -1 OFFSET ?1)",
+    [SQL_PRUNE_OLD] = "DELETE FROM session WHERE key IN (SELECT key FROM session WHERE id <> ?1 ORDER BY"
+                      " updated DESC, key DESC LIMIT -1 OFFSET ?2)",
     [SQL_VACUUM] = "PRAGMA incremental_vacuum",
     [SQL_EVENT_ADD] = "INSERT INTO event(session, turn, kind, name, body)"
                       " SELECT key, ?2, ?3, ?4, ?5 FROM session WHERE id = ?1",

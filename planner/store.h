@@ -48,6 +48,8 @@ void store_close(Store *store);
 bool store_put_session(Store *store, const StoredSession *session, Err *err);
 /* ERR_NOT_FOUND. */
 bool store_get_session(Store *store, Str id, Arena *arena, StoredSession *out, Err *err);
+/* Its turns so far, also those of other processes; 0: not known. */
+uint64_t store_turns(Store *store, Str id);
 bool store_copy_session(Store *store, Str from, Str to, Err *err); /* with all that hangs on it */
 bool store_delete_session(Store *store, Str id, Err *err);
 bool store_list(Store *store, Str cwd, Str cursor, size_t most, Arena *arena, SessionPage *out, Err *err);

@@ -48,12 +48,13 @@ static void bind_session(sqlite3_stmt *statement, const StoredSession *session, 
     sqlite3_bind_int64(statement, 10, now_ms());
 }
 
-/* Room for a new one. */
-static bool prune(Store *store) {
+/* Room for a new one, which stays even when the clock was put back. */
+static bool prune(Store *store, Str id) {
     sqlite3_stmt *empty = sql_use(store, SQL_PRUNE_EMPTY);
     sqlite3_bind_int64(empty, 1, now_ms() - DAY_MS);
     sqlite3_stmt *old = sql_use(store, SQL_PRUNE_OLD);
-    sqlite3_bind_int64(old, 1, STORE_SESSIONS_MAX);
+    sql_bind_text(old, 1, id);
+    sqlite3_bind_int64(old, 2, STORE_SESSIONS_MAX - 1);
     return sql_run(store, empty) && sql_run(store, old);
 }
 
@@ -66,7 +67,7 @@ static bool put_session(Store *store, const StoredSession *session, Str roots) {
         return true;
     sqlite3_stmt *add = sql_use(store, SQL_SESSION_ADD);
     bind_session(add, session, roots);
-    return sql_run(store, add) && prune(store);
+    return sql_run(store, add) && prune(store, session->id);
 }
 
 bool store_put_session(Store *store, const StoredSession *session, Err *err) {
@@ -138,6 +139,18 @@ bool store_get_session(Store *store, Str id, Arena *arena, StoredSession *out, E
     return ok && (is_there || is_missing(id, err));
 }
 
+uint64_t store_turns(Store *store, Str id) {
+    if (!store)
+        return 0;
+    pthread_mutex_lock(&store->lock);
+    sqlite3_stmt *get = sql_use(store, SQL_SESSION_GET);
+    sql_bind_text(get, 1, id);
+    sqlite3_int64 turns = sql_row(get) ? sqlite3_column_int64(get, 7) : 0;
+    sql_end(store, get);
+    pthread_mutex_unlock(&store->lock);
+    return turns > 0 ? (uint64_t)turns : 0;
+}
+
 static bool copy_rows(Store *store, StoreSql which, Str from, Str to) {
     sqlite3_stmt *copy = sql_use(store, which);
     sql_bind_text(copy, 1, from);
@@ -157,7 +170,7 @@ bool store_copy_session(Store *store, Str from, Str to, Err *err) {
         is_there = !copied || sqlite3_changes(store->db) > 0;
         copied = copied && is_there && copy_rows(store, SQL_EVENTS_COPY, from, to) &&
                  copy_rows(store, SQL_MESSAGES_COPY, from, to) &&
-                 copy_rows(store, SQL_FILES_COPY, from, to) && prune(store);
+                 copy_rows(store, SQL_FILES_COPY, from, to) && prune(store, to);
         ok = sql_finish(store, copied);
     }
     if (!is_there)

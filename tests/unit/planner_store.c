@@ -498,6 +498,15 @@ static void test_bounds(void) {
     put(store, "new", 0);
     CHECK_STR(query("SELECT id FROM session WHERE id IN ('new', 's500', 's20')", &arena), S("new;s20;"));
     store_close(store);
+    /* The clock was put back: what is new looks older than all the rest, and stays. */
+    query("UPDATE session SET updated = 9000000000000", &arena);
+    store = open_store();
+    put(store, "early", 1);
+    CHECK_STR(query("SELECT count(*) FROM session", &arena), S("1000;"));
+    CHECK_STR(query("SELECT id FROM session WHERE id = 'early'", &arena), S("early;"));
+    CHECK_INT(store_turns(store, S("early")), 1);
+    CHECK_INT(store_turns(store, S("never")), 0);
+    store_close(store);
     arena_free(&arena);
 }
 
