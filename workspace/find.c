@@ -21,7 +21,8 @@ enum {
     HITS_DEFAULT = 10000,
     TEXT_DEFAULT = 4096,
     LITERAL_MIN = 3,       /* shorter ones are in too many lines to help */
-    MATCH_LIMIT = 2000000, /* steps of one match */
+    MATCH_LIMIT = 200000,  /* steps of one match */
+    STARTS_AT_ONCE = 4096, /* places where a match may begin, between looks for a cancel */
     JIT_STACK_MAX = 1 << 20
 };
 
@@ -162,7 +163,7 @@ static Str quote(Str s, Arena *arena) {
 
 static pcre2_code *compile(Str pattern, bool ignore_case, size_t shift, Err *err) {
     uint32_t options = PCRE2_MULTILINE | PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
-                       PCRE2_NEVER_BACKSLASH_C | (ignore_case ? PCRE2_CASELESS : 0);
+                       PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT | (ignore_case ? PCRE2_CASELESS : 0);
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     int code = PCRE2_ERROR_NOMEMORY;
     PCRE2_SIZE at = 0;
@@ -208,11 +209,26 @@ static bool pattern_open(const Query *query, Arena *arena, Pattern *out, Err *er
 
 /* ---- one file ---- */
 
-/* 1 match (bounds in the match data), 0 none, -1 too much backtracking. */
+static bool is_cancelled(const Query *query) {
+    return query->cancelled && atomic_load(query->cancelled);
+}
+
+/* 1 match (bounds in the match data), 0 none, -1 too much backtracking, or cancelled. The limit of steps is
+ * one for each place that a match may begin at, so that a cancel has to be heard between them. */
 static int match_at(Worker *worker, const char *subject, size_t len, size_t from) {
     const pcre2_code *code = worker->search->pattern.code;
-    int rc = pcre2_match(code, (PCRE2_SPTR)subject, len, from, 0, worker->match, worker->context);
-    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
+    for (;;) {
+        size_t last = from + STARTS_AT_ONCE;
+        pcre2_set_offset_limit(worker->context, last);
+        int rc = pcre2_match(code, (PCRE2_SPTR)subject, len, from, 0, worker->match, worker->context);
+        if (rc >= 0 || rc != PCRE2_ERROR_NOMATCH || last >= len)
+            return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
+        if (is_cancelled(worker->search->query))
+            return -1;
+        from = last + 1;
+        while (from < len && ((unsigned char)subject[from] & 0xC0) == 0x80)
+            from++;
+    }
 }
 
 typedef struct Scan {
@@ -265,10 +281,6 @@ static int next_candidate(Scan *scan, size_t from, size_t *begin, size_t *end) {
         *end = bounds[1];
     }
     return found;
-}
-
-static bool is_cancelled(const Query *query) {
-    return query->cancelled && atomic_load(query->cancelled);
 }
 
 static bool scan_text(Scan *scan) {

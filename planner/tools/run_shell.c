@@ -4,7 +4,13 @@
 #include "base/utf8.h"
 #include "planner/tools.h"
 
-enum { MOST_OUTPUT = 16 << 10, ASKED_OUTPUT = 256 << 10, MOST_COMMAND = 8 << 10, MOST_SECONDS = 1800 };
+enum {
+    MOST_OUTPUT = 16 << 10,
+    ASKED_OUTPUT = 256 << 10,
+    MOST_COMMAND = 8 << 10,
+    MOST_SECONDS = 1800,
+    MOST_TITLE = 200
+};
 
 typedef struct Started {
     Turn *turn;
@@ -89,15 +95,30 @@ static bool run_command(Turn *turn, const ShellCommand *command, ToolEvent *even
     return is_read;
 }
 
+/* No control characters but line ends and tabs, and none that turn the direction of text around: what the
+ * user reads is what runs. */
+static bool shows_as_it_is(Str line) {
+    for (size_t at = 0; at < line.len;) {
+        uint32_t c = utf8_next(line, &at);
+        bool is_control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
+        if (is_control || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069))
+            return false;
+    }
+    return true;
+}
+
 static bool run(Turn *turn, const Json *arguments, ToolEvent *event, ToolResult *out, Err *err) {
     Str line = str_trim(json_str(arguments, "command"));
     int64_t seconds = json_int(arguments, "timeout_seconds", 0);
     seconds = seconds < 0 ? 0 : seconds > MOST_SECONDS ? MOST_SECONDS : seconds;
     if (line.len == 0)
         return tools_fail(turn, out, "\"command\" is empty");
-    if (line.len > MOST_COMMAND || memchr(line.ptr, 0, line.len))
+    if (line.len > MOST_COMMAND)
         return tools_fail(turn, out, "the command is longer than %d bytes", MOST_COMMAND);
-    Str shown = str_slice(line, 0, utf8_complete(str_slice(line, 0, 200)));
+    if (!shows_as_it_is(line))
+        return tools_fail(turn, out, "the command holds control characters, which the user could not see");
+    Str shown = str_slice(line, 0, str_find_char(line, '\n', 0)); /* clients show one line of a title */
+    shown = str_slice(shown, 0, utf8_complete(str_slice(shown, 0, MOST_TITLE)));
     event->title = shown.len < line.len ? str_printf(&turn->arena, "%.*s ...", STR_ARG(shown)) : shown;
     event->text = line.len > shown.len ? line : S("");
     Str title = str_printf(&turn->arena, "Run %.*s?", STR_ARG(event->title));

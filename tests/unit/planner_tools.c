@@ -328,6 +328,23 @@ static void test_a_question_withdrawn_ends_the_turn(void) {
     house_close(&h);
 }
 
+/* What the user is asked about is what runs. */
+static void test_a_command_is_shown_as_it_is(void) {
+    House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE};
+    house_open(&h,
+               "--- reply\n" CALL("run_shell", "{\"command\": \"ls\\u001b[2Krm x\"}")
+               "--- reply when: control characters\n" CALL("run_shell", "{\"command\": \"ls \\u202exm\"}")
+               "--- reply when: control characters\n" CALL("run_shell", "{\"command\": \"ls\\nrm x\"}")
+               "--- reply when: exit code 0\nDone.\n",
+               REVIEW_AUTO);
+    house_turn(&h, "Build it");
+    check_end(&h, TURN_STOP_END);
+    CHECK_INT(h.questions, 1);
+    CHECK_INT(h.runs, 1);
+    CHECK(str_contains(buf_text(&h.tools), S("|first|ls ...|| pending\n"))); /* the whole stands below */
+    house_close(&h);
+}
+
 /* Of words that run other words only the very line is allowed for good. */
 static void test_always_of_a_shell_is_a_line(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ALWAYS};
@@ -722,6 +739,7 @@ static const TestCase CASES[] = {
     {"results_of_many_calls_leave_room", test_results_of_many_calls_leave_room},
     {"a_call_nested_too_deep_is_a_result", test_a_call_nested_too_deep_is_a_result},
     {"a_question_withdrawn_ends_the_turn", test_a_question_withdrawn_ends_the_turn},
+    {"a_command_is_shown_as_it_is", test_a_command_is_shown_as_it_is},
     {"always_of_a_shell_is_a_line", test_always_of_a_shell_is_a_line},
     {"unknown_and_broken_calls", test_unknown_and_broken_calls},
     {"a_patch_is_proposed", test_a_patch_is_proposed},

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <git2.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,6 +402,60 @@ static void test_find_cases(void) {
     fixture_close(&fixture);
 }
 
+static void *cancel_soon(void *flag) {
+    usleep(20000);
+    atomic_store((atomic_bool *)flag, true);
+    return NULL;
+}
+
+/* One file in which a pattern takes minutes, a little at each place: whenever the cancel comes, it is heard.
+ */
+static void test_find_hears_a_cancel_inside_a_file(void) {
+    Fixture fixture;
+    Hits hits;
+    Err err = {0};
+    Buf text = {0};
+    pthread_t thread;
+    atomic_bool cancelled = false;
+    fixture_init(&fixture);
+    for (int i = 0; i < 60000; i++)
+        buf_cstr(&text, "aaaaaaaaaaaaaaa\n");
+    fixture_write(&fixture, "slow", buf_text(&text));
+    fixture_open(&fixture, file_io_disk());
+    Query query = {.pattern = S("(a+)+[bc]"), .cancelled = &cancelled};
+    CHECK(pthread_create(&thread, NULL, cancel_soon, &cancelled) == 0);
+    CHECK(!ws_find(fixture.ws, &query, &fixture.arena, &hits, &err));
+    CHECK_MSG(err.code == ERR_CANCELLED, "%s", err.text);
+    pthread_join(thread, NULL);
+    buf_free(&text);
+    fixture_close(&fixture);
+}
+
+/* A match is looked for in pieces of the text: it begins and ends where it does without them. */
+static void test_find_across_its_pieces(void) {
+    Fixture fixture;
+    Hits hits;
+    Err err = {0};
+    Buf text = {0};
+    fixture_init(&fixture);
+    while (text.len < 40000) {
+        buf_repeat(&text, 'x', 4090);
+        buf_cstr(&text, "\xc3\xa4\xc3\xb6\xc3\xbc 7\n");
+    }
+    fixture_write(&fixture, "a", buf_text(&text));
+    fixture_open(&fixture, file_io_disk());
+    Query query = {.pattern = S("[\xc3\xa4-\xc3\xb6]+\xc3\xbc? [0-9]$")};
+    CHECK_OK(ws_find(fixture.ws, &query, &fixture.arena, &hits, &err), err);
+    CHECK_INT(hits.count, 10);
+    for (size_t i = 0; i < hits.count; i++)
+        CHECK(hits.items[i].line == i + 1 && hits.items[i].column == 4090 && hits.items[i].length == 8);
+    query.pattern = S("x{4090}[\xc3\xa4-\xc3\xbc]");
+    CHECK_OK(ws_find(fixture.ws, &query, &fixture.arena, &hits, &err), err);
+    CHECK_INT(hits.count, 10);
+    buf_free(&text);
+    fixture_close(&fixture);
+}
+
 static void test_find_limits(void) {
     Fixture fixture;
     Hits hits;
@@ -452,5 +507,7 @@ static const TestCase TESTS[] = {
     {"order", test_find_order},
     {"cases", test_find_cases},
     {"limits", test_find_limits},
+    {"find_hears_a_cancel_inside_a_file", test_find_hears_a_cancel_inside_a_file},
+    {"find_across_its_pieces", test_find_across_its_pieces},
 };
 TEST_SUITE(WORKSPACE_FIND_SUITE, "find", TESTS);
