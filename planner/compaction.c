@@ -30,19 +30,26 @@ static bool count_tokens(Turn *turn, size_t first, size_t end, size_t *out, Err 
     return true;
 }
 
-/* The first message from which on everything fits into so many tokens. */
+/* The first message from which on everything fits into so many tokens; turns stay whole. */
 static bool first_that_fits(Turn *turn, size_t count, size_t room, size_t *first, Err *err) {
     const StoredMessage *items = turn->session->history.items;
-    size_t tokens;
-    *first = 0;
-    while (count_tokens(turn, *first, count, &tokens, err)) {
-        if (tokens <= room || *first >= count)
-            return true;
-        uint64_t oldest = items[*first].turn;
-        while (*first < count && items[*first].turn == oldest)
-            *first += 1;
+    size_t total = 0, tokens;
+    for (*first = count; *first > 0;) {
+        size_t begin = *first;
+        while (begin > 0 && items[begin - 1].turn == items[*first - 1].turn)
+            begin--;
+        if (turn_is_cancelled(turn))
+            return err_set(err, ERR_CANCELLED, "cancelled");
+        if (!count_tokens(turn, begin, *first, &tokens, err))
+            return false;
+        total += tokens;
+        if (total > room)
+            break;
+        *first = begin;
     }
-    return false;
+    return *first < count || err_set(err, ERR_LIMIT,
+                                     "the last turn alone is too long for the model to read it again; "
+                                     "/rewind 1 lets it go");
 }
 
 typedef struct Summary {

@@ -339,6 +339,23 @@ static void test_compact_fails(void) {
     end(&t);
 }
 
+/* A turn that the model cannot read again is not replaced by a summary of nothing. */
+static void test_compact_of_a_turn_too_long(void) {
+    Talk t;
+    Buf text = {0};
+    begin(&t, SUMMARY);
+    say_turns(&t, 1);
+    buf_repeat(&text, 'w', 1 << 20);
+    history_push(t.session, ROLE_USER, buf_text(&text));
+    t.session->turn++;
+    ask(&t, "/compact");
+    CHECK_INT(t.stop, TURN_STOP_FAILED);
+    CHECK_INT(t.compactions[1], COMPACTION_FAILED);
+    CHECK_INT(t.session->history.count, 3);
+    buf_free(&text);
+    end(&t);
+}
+
 /* What history_make_room does to a long conversation, called as a turn would. */
 static void test_make_room(void) {
     Talk t;
@@ -500,6 +517,7 @@ static const TestCase CASES[] = {
     {"rewind", test_rewind},
     {"compact", test_compact},
     {"compact fails or is stopped", test_compact_fails},
+    {"compact of a turn too long", test_compact_of_a_turn_too_long},
     {"room is made when it is needed", test_make_room},
     {"a patch is applied and taken back", test_apply_patch},
     {"a patch to a file that is not given", test_patch_unread},
