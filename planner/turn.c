@@ -172,11 +172,29 @@ FileWork *turn_new_file(Turn *turn, Str given_path, Err *err) {
     return file;
 }
 
+static bool is_path_byte(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '/' || (unsigned char)c >= 0x80;
+}
+
+/* The request's paths are those of the listing; what git ignores is not in it. */
+static bool is_in_prompt(const Turn *turn, Str relative) {
+    Str text = turn->prompt;
+    for (size_t at = 0; (at = str_find(text, relative, at)) != STR_NONE; at++) {
+        bool begins = at == 0 || (!is_path_byte(text.ptr[at - 1]) && text.ptr[at - 1] != '.') ||
+                      str_ends(str_slice(text, 0, at), S(" ./"));
+        size_t end = at + relative.len;
+        if (begins && (end == text.len || !is_path_byte(text.ptr[end])))
+            return true;
+    }
+    return false;
+}
+
 bool turn_may_show(Turn *turn, Path path, Err *err) {
     for (size_t i = 0; i < turn->request.path_count; i++)
         if (str_eq(turn->request.paths[i], path.relative))
             return true;
-    return !ws_is_ignored(turn->ws, path) ||
+    return !ws_is_ignored(turn->ws, path) || is_in_prompt(turn, path.relative) ||
            err_set(err, ERR_DENIED, "%.*s is ignored by git and only the user may show it",
                    STR_ARG(path.relative));
 }

@@ -249,6 +249,18 @@ static void test_what_git_ignores_is_not_told_by_a_patch(void) {
     house_close(&h);
 }
 
+static void test_what_git_ignores_may_be_named(void) {
+    static const char *const PROMPTS[] = {"Change secret.txt.", "Change ./secret.txt", "Fix `secret.txt`", "@secret.txt"},
+                             *const OTHERS[] = {"Change it", "Change a/secret.txt", "Change secret.txtx", "no.secret.txt"};
+    for (size_t i = 0; i < 8; i++) {
+        House h = {0};
+        house_open(&h, "--- reply repeat\n" BLOCK("secret.txt", "token\n", "other\n"), REVIEW_AUTO);
+        house_turn(&h, i < 4 ? PROMPTS[i] : OTHERS[i - 4]);
+        check_file(&h, "secret.txt", i < 4 ? "other\n" : "token\n");
+        house_close(&h);
+    }
+}
+
 /* What files hold is a result, whatever it looks like. */
 static void test_calls_in_files_are_text(void) {
     House h = {.has_terminal = true, .decision = DECISION_ALLOW_ONCE};
@@ -735,6 +747,7 @@ static const TestCase CASES[] = {
     {"searches_and_lists", test_searches_and_lists},
     {"the_fence_holds", test_the_fence_holds},
     {"what_git_ignores_is_not_told_by_a_patch", test_what_git_ignores_is_not_told_by_a_patch},
+    {"what_git_ignores_may_be_named", test_what_git_ignores_may_be_named},
     {"calls_in_files_are_text", test_calls_in_files_are_text},
     {"results_of_many_calls_leave_room", test_results_of_many_calls_leave_room},
     {"a_call_nested_too_deep_is_a_result", test_a_call_nested_too_deep_is_a_result},
