@@ -226,7 +226,8 @@ static void test_log(void) {
                           "json",  "--review", "ask",
                           NULL};
     client_spawn(&client, argv, path_in(&place, "err").ptr);
-    const char *session = client_start_session(&client, "{}", place.work.ptr);
+    char session[64]; /* the client's own goes with it */
+    snprintf(session, sizeof session, "%s", client_start_session(&client, "{}", place.work.ptr));
     client_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"session/set_mode\",\"params\":{}}");
     json_free(client_answer(&client, "\"x\""));
     prompt(&client, session, "sk-abcdefghijklmnop: in a.c change return 0 to return 1");
