@@ -18,8 +18,8 @@ Json *v1_plan_update(Str session_id, const PlanEntry *entries, size_t count);
 Json *v1_tool_update(Str session_id, const ToolEvent *tool);
 Json *v1_usage_update(Str session_id, const TurnUsage *usage);
 /* What a turn cost and what it left out, for `_meta`: promptTokens, cachedTokens, outputTokens (summed over
- * its prompts), prompts, budget, contextUsed, contextSize, firstDifference {at, had, has} where what the model
- * had read could not be used further, and leftOut, a list of sentences. */
+ * its prompts), prompts, budget, contextUsed, contextSize, firstDifference {at, had, has} where what the
+ * model had read could not be used further, and leftOut, a list of sentences. */
 Json *v1_usage_meta(const TurnUsage *usage, const Str *left_out, size_t left_out_count);
 /* Only for clients that said they show them (session.notices, session.compaction). */
 Json *v1_notice_update(Str session_id, const Notice *notice);

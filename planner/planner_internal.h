@@ -50,9 +50,9 @@ struct Session {
     History history;
     StoredFile *written; /* written.c */
     size_t written_count, written_capacity;
-    Arena written_arena; /* their texts, but for what came from the store */
-    Buf left_out;        /* proposed changes that the user refused, for the model; not told yet */
-    uint64_t turn; /* number of the running or last turn, from 1 */
+    Arena written_arena;  /* their texts, but for what came from the store */
+    Buf left_out;         /* proposed changes that the user refused, for the model; not told yet */
+    uint64_t turn;        /* number of the running or last turn, from 1 */
     TurnUsage last_usage; /* of the last turn that asked a model */
 
     SessionLoad load; /* model_load.c's */
@@ -90,7 +90,7 @@ typedef struct FileWork {
     Language language;
     bool is_new;
     bool is_shown; /* the model saw its text, or a part of it */
-    Str new_text; /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
+    Str new_text;  /* equals seen.text while nothing changed; ptr NULL for a new file that has no text yet */
     bool is_deleted; /* the file goes; new_text is empty */
     Path moved_to;   /* the file leaves its path and becomes this one, with new_text; empty: it stays */
     unsigned mode;   /* git's, of a file that goes or moves; 0: an ordinary one */

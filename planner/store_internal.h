@@ -49,7 +49,7 @@ struct Store {
     sqlite3_stmt *statements[SQL_COUNT]; /* all prepared when the store is opened */
     int problem;                         /* SQLite's code of the last failure */
     bool has_complained;
-    bool is_held; /* by another program, when it was last to be written */
+    bool is_held;  /* by another program, when it was last to be written */
     int log_pages; /* in the write-ahead log, not in the database yet */
 };
 

@@ -53,8 +53,8 @@ Str tools_cut_middle(Str text, size_t limit, Arena *arena);
 /* Files that something else may have written are read again; edits of those that changed are dropped and
  * named in *news. */
 bool tools_reread(Turn *turn, Buf *news, Err *err);
-/* Whether a path matches a glob: "*.c" in any folder, "src" with all below it, two stars for any folders. One of
- * more than 1 KiB matches nothing. */
+/* Whether a path matches a glob: "*.c" in any folder, "src" with all below it, two stars for any folders. One
+ * of more than 1 KiB matches nothing. */
 bool tools_glob(Str glob, Str path, Arena *arena);
 
 /* tools_arguments.c: brings values to the types of the schema where that is sure ("5" for an integer).

@@ -193,7 +193,7 @@ typedef struct Backup {
     Str id, title;
     double unix_seconds;
     size_t files;
-    Str *paths; /* relative */
+    Str *paths;              /* relative */
     bool is_undone, is_undo; /* taken back; takes another one back */
 } Backup;
 typedef struct BackupList {

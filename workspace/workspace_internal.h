@@ -21,7 +21,7 @@ struct Workspace {
     FileIo io;
     bool read_only;
     const atomic_bool *cancelled; /* may be NULL */
-    Fence *roots;                   /* [0] is the root, then the extra ones */
+    Fence *roots;                 /* [0] is the root, then the extra ones */
     size_t root_count;
     Fence anchor; /* the folder that holds .git or .mux; transactions name files relative to it */
     bool has_git;
