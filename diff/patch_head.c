@@ -48,7 +48,9 @@ static bool read_index(const PatchReader *r, Str text, PatchHead *head, Err *err
     if (dots == STR_NONE || dots > PATCH_ID_HEX || !str_starts(str_from(text, dots), S("..")))
         return true;
     Str rest = str_from(text, dots + 2);
-    size_t blank = str_find_char(rest, ' ', 0), end = blank == STR_NONE ? str_trim_end(rest).len : blank;
+    size_t blank = str_find_char(rest, ' ', 0), end = blank;
+    if (blank == STR_NONE) /* to git a \r is part of the id, which is none then */
+        end = r->options->is_tolerant ? str_trim_end(rest).len : str_find_char(rest, '\n', 0);
     head->old_id = str_slice(text, 0, dots);
     if (end > PATCH_ID_HEX)
         return true;

@@ -194,6 +194,10 @@ static void what_cannot_be(void) {
            S("hello\n"), "in reverse");
     refuse("diff --git a/f b/f\nindex e69de29..ce01362 100644\nGIT binary patch\nliteral 0\nHcmV?d00001\n\n",
            &FORWARDS, S(""), "full ids");
+    refuse("diff --git a/f b/f\n"
+           "index e69de29bb2d1d6434b8b29ae775ad8c2e48c5391..ce013625030ba8dba906f756967f9e9ca394464a\r\n"
+           "GIT binary patch\nliteral 0\nHcmV?d00001\n\n",
+           &FORWARDS, S(""), "full ids");
     refuse("diff --git a/f b/f\n" IDS "GIT binary patch\nliteral 0\nHcmV?d00001\n\n", &FORWARDS, S("x"),
            "another text");
     refuse("diff --git a/f b/f\n" IDS "GIT binary patch\nliteral 0\nHcmV?d00001\n\n", &FORWARDS, S(""),
