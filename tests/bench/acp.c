@@ -316,7 +316,7 @@ static void *pump(void *ctx) {
 
 static void send_event(TurnSink sink, size_t i) {
     static const PlanEntry PLAN[] = {{STR_INIT("look"), PLAN_COMPLETED}, {STR_INIT("edit"), PLAN_ACTIVE}};
-    ToolLocation location = {.path = S("/work/src/file.c"), .line = 12};
+    ToolLocation location = {.path = S("/tree/src/file.c"), .line = 12};
     ToolEvent tool = {.id = S("call-1"),
                       .is_first = i % 2,
                       .title = S("Read src/file.c"),

@@ -223,7 +223,8 @@ static void test_busy(void) {
 
     client_open(&client, NULL);
     session = client_start_session(&client, ALL_FILES, "/tmp");
-    request_in(&client, "1", "_mux/apply_patch", session, ",\"patch\":\"read /tmp/x\"");
+    const char *patch = str_printf(&client.arena, ",\"patch\":\"read %s/x\"", test_tmp()).ptr;
+    request_in(&client, "1", "_mux/apply_patch", session, patch);
     Json *call = client_next(&client); /* the change has begun: it waits for the editor */
     CHECK_STR(json_str(call, "method"), S("fs/read_text_file"));
     request_in(&client, "2", "session/prompt", session,

@@ -130,7 +130,7 @@ static void test_whole_lines(void) {
     Capture capture;
     capture_begin(&capture, "info", "json");
     pthread_t threads[4];
-    static char *const NAMES[] = {"a", "b", "c", "d"};
+    static char NAMES[][2] = {"a", "b", "c", "d"};
     for (int i = 0; i < 4; i++)
         CHECK(pthread_create(&threads[i], NULL, log_much, NAMES[i]) == 0);
     for (int i = 0; i < 4; i++)

@@ -200,13 +200,13 @@ static void test_session_row(void) {
 
 static void put_every_kind(Store *store) {
     static const Attachment FILES[] = {
-        {.uri = STR_INIT("file:///work/a%20b.c#L3:9"), .first_line = 3, .last_line = 9},
+        {.uri = STR_INIT("file:///tree/a%20b.c#L3:9"), .first_line = 3, .last_line = 9},
         {.uri = STR_INIT("zed:///x"), .text = STR_INIT("gone"), .has_text = true}};
     static const PlanEntry PLAN[] = {{STR_INIT("one"), PLAN_ACTIVE}, {STR_INIT("two"), PLAN_PENDING}};
     static const PlanEntry LATER[] = {{STR_INIT("one"), PLAN_COMPLETED}, {STR_INIT("two"), PLAN_ACTIVE}};
-    static const ToolLocation PLACE[] = {{STR_INIT("/work/a.c"), 7}};
+    static const ToolLocation PLACE[] = {{STR_INIT("/tree/a.c"), 7}};
     static const uint64_t HUNKS[] = {UINT64_C(0xfedcba9876543210)};
-    static const ToolDiff DIFF[] = {{.path = STR_INIT("/work/a.c"),
+    static const ToolDiff DIFF[] = {{.path = STR_INIT("/tree/a.c"),
                                      .relative = STR_INIT("a.c"),
                                      .old_text = STR_INIT("old \"text\"\n\x01\n"),
                                      .new_text = STR_INIT("new \xF0\x9F\x98\x80\n"),
@@ -250,10 +250,10 @@ static void put_every_kind(Store *store) {
 }
 
 static const char EVERY_KIND[] =
-    "user please\nchange +file:///work/a%20b.c#L3:9:3-9 +zed:///x:0-0\n"
+    "user please\nchange +file:///tree/a%20b.c#L3:9:3-9 +zed:///x:0-0\n"
     "plan one:2 two:1\n"
     "thought hm\n"
-    "tool call_4|Edit a.c|propose_patch|1|2|{\"a\":1}|done well| @/work/a.c:7 first 1 diffs 1\n"
+    "tool call_4|Edit a.c|propose_patch|1|2|{\"a\":1}|done well| @/tree/a.c:7 first 1 diffs 1\n"
     "compaction c1 1 in short|\n"
     "text an answer\n";
 
@@ -393,14 +393,14 @@ static void test_messages_and_files(void) {
     CHECK_STR(messages[0].message.text, S("answer"));
 
     StoredFile file = {
-        .path = S("/work/a"), .before = S("b\0c"), .sent = S("s"), .found = S(""), .was_new = true};
+        .path = S("/tree/a"), .before = S("b\0c"), .sent = S("s"), .found = S(""), .was_new = true};
     StoredFile *files;
     store_file(store, S("s"), &file);
     file.sent = S("later");
     store_file(store, S("s"), &file);
-    file.path = S("/work/b");
+    file.path = S("/tree/b");
     store_file(store, S("s"), &file);
-    store_forget_file(store, S("s"), S("/work/b"));
+    store_forget_file(store, S("s"), S("/tree/b"));
     CHECK_OK(store_files(store, S("s"), &arena, &files, &count, &err), err);
     CHECK_INT(count, 1);
     CHECK_STR(files[0].before, S("b\0c"));
@@ -417,7 +417,7 @@ static void test_copy_and_delete(void) {
     put(store, "s", 1);
     put_every_kind(store);
     store_message(store, S("s"), 1, ROLE_USER, S("ask"));
-    store_file(store, S("s"), &(StoredFile){.path = S("/work/a")});
+    store_file(store, S("s"), &(StoredFile){.path = S("/tree/a")});
     CHECK_OK(store_copy_session(store, S("s"), S("copy"), &err), err);
     CHECK(!store_copy_session(store, S("nobody"), S("other"), &err));
     CHECK_INT(err.code, ERR_NOT_FOUND);
