@@ -73,6 +73,18 @@ static size_t count_id(Str text, Str id, bool (*is_kind)(const Json *message)) {
     return count;
 }
 
+/* Lines that cannot be taken, whose id the agent may have made out all the same. */
+static size_t count_unreadable(Str text) {
+    size_t count = 0;
+    Str line;
+    while (str_next_line(&text, &line)) {
+        Json *message = json_parse(line, NULL);
+        count += message == NULL;
+        json_free(message);
+    }
+    return count;
+}
+
 static void check_output(Str in, Str out) {
     Str rest = out, line;
     while (str_next_line(&rest, &line)) {
@@ -81,14 +93,16 @@ static void check_output(Str in, Str out) {
         require(str_eq(json_str(message, "jsonrpc"), S("2.0")), "every line says jsonrpc 2.0");
         json_free(message);
     }
+    size_t unreadable = count_unreadable(in);
     rest = in;
     for (int lines = 0; lines < 50 && str_next_line(&rest, &line); lines++) {
         Json *message = json_parse(line, NULL);
         const Json *id = json_find(message, "id");
-        if (cJSON_IsString(id))
-            require(count_id(in, json_str_value(id), wants_answer) ==
-                        count_id(out, json_str_value(id), is_answer_of_agent),
-                    "one answer for each request");
+        if (cJSON_IsString(id)) {
+            size_t asked = count_id(in, json_str_value(id), wants_answer);
+            size_t answered = count_id(out, json_str_value(id), is_answer_of_agent);
+            require(answered >= asked && answered <= asked + unreadable, "one answer for each request");
+        }
         json_free(message);
     }
 }
