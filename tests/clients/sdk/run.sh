@@ -1,10 +1,16 @@
 #!/bin/sh
 # The scripted client on the official SDK: run.sh PATH_OF_MUX_ACP [--sample] [NAME...]
+# What agents recorded, against the schema: run.sh --records FOLDER
 # Installs what package-lock.json pins on the first run; skips with a reason where it cannot.
 set -eu
-agent=$1
+script=run.mjs
+if [ "$1" = --records ]; then
+    script=records.mjs
+    shift
+fi
+target=$1
 shift
-case $agent in /*) ;; *) agent=$PWD/$agent ;; esac
+case $target in /*) ;; *) target=$PWD/$target ;; esac
 cd "$(dirname "$0")"
 skip() {
     echo "skip all: $*"
@@ -17,4 +23,7 @@ if ! node -e 'process.exit(require("fs").readFileSync("package-lock.json", "utf8
     npm ci --no-audit --no-fund --silent || skip "npm cannot fetch the SDK (no network?)"
     cp package-lock.json node_modules/.pinned
 fi
-exec node run.mjs --agent "$agent" "$@"
+if [ $script = records.mjs ]; then
+    exec node records.mjs "$target"
+fi
+exec node run.mjs --agent "$target" "$@"
