@@ -278,10 +278,17 @@ static bool take_broken_answer(Peer *peer, Str line, const char *problem) {
     return true;
 }
 
-static bool is_raw_id(Str raw, const Json *value) {
-    if (cJSON_IsString(value))
-        return str_starts(raw, S("\""));
-    return cJSON_IsNull(value) ? str_eq(raw, S("null")) : cJSON_IsNumber(value) && is_json_number(raw);
+/* Whether the raw text is this very value, and not that of a second "id" behind a key spelled with escapes.
+ */
+static bool is_raw_of(Str raw, const Json *value) {
+    Json *own = json_parse(raw, NULL);
+    bool is_same = own && cJSON_Compare(own, value, true);
+    json_free(own);
+    return is_same;
+}
+
+static bool can_be_id(Str raw, const Json *value) {
+    return cJSON_IsNull(value) || cJSON_IsString(value) || (cJSON_IsNumber(value) && is_json_number(raw));
 }
 
 /* The id of a request that cannot be read but for its beginning, so that nobody waits for its answer; else
@@ -291,7 +298,7 @@ static RpcId id_of_broken(Str line) {
     if (!json_raw_member(line, "id", &id) || !json_raw_member(line, "method", &ignored))
         return NULL_ID;
     Json *value = json_parse(id, NULL);
-    bool is_id = value && is_raw_id(id, value);
+    bool is_id = value && is_raw_of(id, value) && can_be_id(id, value);
     json_free(value);
     return is_id ? (RpcId){id} : NULL_ID;
 }
@@ -340,13 +347,13 @@ static bool find_id(Str line, const Json *object, Arena *arena, Str *raw, bool *
     if (!value)
         return false;
     bool is_raw = json_raw_member(line, "id", raw);
-    if (!is_raw || (cJSON_IsString(value) && !is_raw_id(*raw, value))) { /* a key spelled with escapes */
+    if (!is_raw || !is_raw_of(*raw, value)) {
         Buf text = {0};
         json_print(value, &text);
         *raw = buf_copy(&text, arena);
         buf_free(&text);
     }
-    *is_valid = is_raw_id(*raw, value);
+    *is_valid = can_be_id(*raw, value);
     return true;
 }
 

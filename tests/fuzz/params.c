@@ -188,6 +188,7 @@ static void check_code(const Json *message, Str line, bool is_prompt) {
     int code = (int)json_int(error, "code", 0);
     bool is_known = code == RPC_INVALID_PARAMS || code == RPC_NOT_FOUND || code == RPC_INVALID_REQUEST ||
                     code == RPC_METHOD_NOT_FOUND || code == RPC_PARSE_ERROR ||
+                    code == RPC_CANCELLED ||                   /* by the end of the input */
                     (is_prompt && code == RPC_INTERNAL_ERROR); /* the planner can be told to fail */
     require(!error || is_known, "an error that no params deserve", line);
     if (code == RPC_INVALID_PARAMS)

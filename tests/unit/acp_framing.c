@@ -82,6 +82,7 @@ static void test_table(void) {
         {"{\"jsonrpc\":\"2.0\",\"id\":16,\"method\":\"no/such\"}\r", "16", -32601},
         {"{\"jsonrpc\":\"2.0\",\"id\":\x01 \"x\",\"method\":\"no/such\"}", "null", -32700},
         {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":\"x\",\"id\":{},\"method\":\"no/such\"}", "\"x\"", -32601},
+        {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":\"x\",\"id\":\"a\",\"method\":\"no/such\"}", "\"x\"", -32601},
         {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":18,\"method\":\"no/such\"}", "18", -32601},
         {"{\"jsonrpc\":\"2.0\",\"id\":17,\"method\":\"no/such\",\"surplus\":[1,{}]}", "17", -32601},
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"no/such\"}", "null", -32601},
