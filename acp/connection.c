@@ -175,6 +175,7 @@ static int look_after_sessions(Connection *connection) {
 }
 
 void connection_run(Connection *connection) {
+    os_prefer_thread();
     while (peer_pump(connection->peer, look_after_sessions(connection))) {
     }
     for (AcpSession *session = connection->sessions; session; session = session->next)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -176,4 +177,24 @@ Str os_program_dir(Arena *arena) {
     Str s = str_copy(arena, (Str){path, (size_t)n});
     size_t slash = str_rfind_char(s, '/');
     return slash == STR_NONE ? S(".") : str_copy(arena, str_slice(s, 0, slash ? slash : 1));
+}
+
+/* sched_setattr(2); the C library has no name for its argument. For ordinary threads `runtime` is the length
+ * of a slice in nanoseconds, and a waking thread with a shorter one goes first. */
+struct SchedAttr {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+void os_prefer_thread(void) {
+    struct SchedAttr attr = {.size = sizeof attr};
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0 || attr.policy != SCHED_OTHER)
+        return;
+    attr.size = sizeof attr;
+    attr.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK: the threads it starts are ordinary ones */
+    attr.runtime = 100000;
+    syscall(SYS_sched_setattr, 0, &attr, 0);
 }

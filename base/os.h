@@ -12,6 +12,10 @@ int os_cpu_count(void); /* processors this process may run on, at least 1 */
 /* Resident set of this process in bytes (0 when /proc is not there). */
 size_t os_resident_bytes(void);
 
+/* The calling thread does little and should be let in at once when it is woken, also while others compute on
+ * all processors (Linux 6.12 and newer: a short slice; elsewhere nothing happens). */
+void os_prefer_thread(void);
+
 /* A file mapped read-only. bytes stays valid until os_unmap. Empty files have ptr "" and len 0. */
 typedef struct MappedFile {
     Str bytes;
